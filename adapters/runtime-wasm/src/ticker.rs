@@ -1,0 +1,97 @@
+//! Advances an engine's epoch while calls are running, and sleeps while none is.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+/// Resolution of the limits of wall time.
+pub const TICK_MS: u32 = 10;
+
+/// A thread that ends with this value.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    stopped: bool,
+}
+
+/// A call that runs; the epoch advances until it is dropped.
+pub(crate) struct Running<'t>(&'t Shared);
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (ticking, engine) = (Arc::clone(&shared), engine.weak());
+        let tick = move || {
+            ticking.tick(|| {
+                if let Some(engine) = engine.upgrade() {
+                    engine.increment_epoch();
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("wasm-ticker".into()).spawn(tick)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    pub(crate) fn running(&self) -> Running<'_> {
+        self.shared.change(|state| state.running += 1);
+        Running(&self.shared)
+    }
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let slept = state.running == 0;
+        change(&mut state);
+        if slept || state.stopped {
+            self.changed.notify_one();
+        }
+    }
+
+    fn tick(&self, advance: impl Fn()) {
+        let tick = Duration::from_millis(TICK_MS.into());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.stopped {
+            if state.running == 0 {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.changed.wait_timeout(state, tick);
+            let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            if timeout.timed_out() {
+                advance();
+            }
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.running = state.running.saturating_sub(1));
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.stopped = true);
+        if let Some(thread) = self.thread.take() {
+            // It cannot have panicked: it only counts.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Says in words what happened in an execution, an event or a run; draws are repeated.
+
+mod event;
+mod run;
+mod story;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use althing_api::ServiceKey;
+use althing_api::client::{Client, ClientError};
+use althing_api::wire::{Claim, Conclusion, Explanation, MemberState, Outcome};
+use althing_types::Hash;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::home::Home;
+use crate::names::Names;
+use crate::output::Output;
+use crate::services::ServiceNames;
+
+/// Most outputs that are fetched to be shown.
+const OUTPUTS_MAX: usize = 64;
+
+/// Say in words what happened in an execution, an event or a run; draws are replayed.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The execution, event or run.
+    id: Hash,
+}
+
+#[derive(Serialize)]
+struct Told {
+    text: String,
+    explanation: Explanation,
+}
+
+impl Explain {
+    pub(crate) fn run(self, home: &Home, output: Output) -> Result<()> {
+        let client = home.viewer()?;
+        let explanation = match client.explain(&self.id) {
+            Err(error) if error.is_not_found() => return self.other(home, &client, output, error),
+            answer => answer?,
+        };
+        let service = client.service(&ServiceKey::Id(explanation.execution.service.0)).ok();
+        let alias = service.map(|service| service.terms.alias.to_string());
+        let text = story::tell(&story::Sources {
+            explanation: &explanation,
+            alias: alias.as_deref(),
+            names: &Names::of(home),
+            outputs: &outputs(&client, &explanation),
+            parameters: Some(&client.genesis()?.parameters),
+        });
+        output.print(&Told { text, explanation }, |told| told.text.clone())
+    }
+
+    /// An event or a run, if it is one; else what was said of the execution.
+    fn other(
+        &self,
+        home: &Home,
+        client: &Client,
+        output: Output,
+        missing: ClientError,
+    ) -> Result<()> {
+        let services = ServiceNames::new(client);
+        match client.occurrence(&self.id, Duration::ZERO) {
+            Ok(event) => {
+                let name = services.event(&event.name);
+                let text = event::tell(&event, &name, &Names::of(home));
+                let told = serde_json::json!({ "text": text, "event": event });
+                return output.print(&told, |_| text.clone());
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        match client.run(&self.id, Duration::ZERO) {
+            Ok(run) => {
+                let text = run::tell(&run, &services.lookup());
+                let told = serde_json::json!({ "text": text, "run": run });
+                output.print(&told, |_| text.clone())
+            }
+            Err(error) if error.is_not_found() => Err(missing.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The outputs that were answered, as far as the node can find them.
+fn outputs(client: &Client, explanation: &Explanation) -> BTreeMap<Hash, Value> {
+    let execution = &explanation.execution;
+    let concluded = match &execution.conclusion {
+        Some(Conclusion::Accepted { outcome }) => Some(outcome),
+        Some(Conclusion::Failed { .. }) | None => None,
+    };
+    let claimed = execution.members.iter().filter_map(|member| match &member.state {
+        MemberState::Opened { claim: Claim::Outcome(outcome) } => Some(outcome),
+        _ => None,
+    });
+    let mut found = BTreeMap::new();
+    for outcome in claimed.chain(concluded) {
+        let Outcome::Returned { output, .. } = outcome else { continue };
+        if found.len() >= OUTPUTS_MAX || found.contains_key(&output.hash.0) {
+            continue;
+        }
+        // An output that nobody has any more is told by its hash.
+        let fetched =
+            client.blob(&output.hash).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(value) = fetched {
+            found.insert(output.hash.0, value);
+        }
+    }
+    found
+}

@@ -1,0 +1,110 @@
+//! Repeats a step of a run.
+
+use std::time::Duration;
+
+use althing_api::wire::{Run, StepPhase, StepStatus};
+use althing_types::{Hash, Operation, Repeat};
+use anyhow::Result;
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output::Output;
+use crate::sign::{Fee, Signer, told};
+
+/// Repeat a step that failed or could not be paid.
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// The run.
+    id: Hash,
+    /// The step's name [default: the first one that failed or could not be paid].
+    #[arg(long, value_name = "STEP")]
+    step: Option<String>,
+    #[command(flatten)]
+    fee: Fee,
+}
+
+impl Retry {
+    pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
+        let key = home.signer()?;
+        let client = home.viewed_by(&key)?;
+        let run = client.run(&self.id, Duration::ZERO)?;
+        let step = which(&run, self.step.as_deref())?;
+        let signer = Signer::new(&client, key, self.fee)?;
+        let operation = Operation::Repeat(Repeat { run: self.id, step });
+        output.print(&signer.carry_out(operation)?, told)
+    }
+}
+
+fn which(run: &Run, named: Option<&str>) -> Result<u16> {
+    let wanted = |phase: &StepPhase| {
+        matches!(
+            phase,
+            StepPhase::Short { .. } | StepPhase::Ended { status: StepStatus::Error, .. }
+        )
+    };
+    let found = match named {
+        Some(name) => run.steps.iter().position(|step| step.id.as_str() == name),
+        None => run.steps.iter().position(|step| wanted(&step.phase)),
+    };
+    let missing = || {
+        let names: Vec<&str> = run.steps.iter().map(|step| step.id.as_str()).collect();
+        match named {
+            Some(name) => Failure::new(
+                "CLI-0030",
+                format!("the run has no step {name}"),
+                format!("its steps are: {}", names.join(", ")),
+            ),
+            None => Failure::new(
+                "CLI-0031",
+                "no step of the run has failed or lacks money",
+                "`althing run show` tells how far it is",
+            ),
+        }
+    };
+    let index = found.ok_or_else(missing)?;
+    Ok(u16::try_from(index)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(second: serde_json::Value) -> Run {
+        let zero = format!("0x{}", "00".repeat(32));
+        serde_json::from_value(json!({
+            "id": zero, "application": zero, "alias": "acme/cart@1.0.0",
+            "owner": format!("0x{}", "07".repeat(20)), "event": null, "parent": null,
+            "started_at": 0, "ended_at": null, "spent": "0", "payer": zero, "status": "failed",
+            "returned": null, "truncated": false, "branches": [],
+            "steps": [
+                { "id": "first", "attempts": 0, "attempt": null, "awaited": null, "phase": "idle" },
+                second,
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn code(error: &anyhow::Error) -> String {
+        let text = crate::failure::render_json(error);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_step_that_failed_is_found_and_a_named_one_too() {
+        let failed = json!({ "id": "second", "attempts": 1, "attempt": null, "awaited": null,
+            "phase": "ended", "status": "error", "at": 0 });
+        assert_eq!(which(&run(failed.clone()), None).unwrap(), 1);
+        assert_eq!(which(&run(failed.clone()), Some("first")).unwrap(), 0);
+        assert_eq!(code(&which(&run(failed), Some("third")).unwrap_err()), "CLI-0030");
+        let short = json!({ "id": "second", "attempts": 0, "attempt": null, "awaited": null,
+            "phase": "short", "until": 9 });
+        assert_eq!(which(&run(short), None).unwrap(), 1);
+        let idle = json!({ "id": "second", "attempts": 0, "attempt": null, "awaited": null,
+            "phase": "idle" });
+        assert_eq!(code(&which(&run(idle), None).unwrap_err()), "CLI-0031");
+    }
+}

@@ -1,0 +1,28 @@
+//! Shows a run.
+
+use std::time::Duration;
+
+use althing_types::Hash;
+use anyhow::Result;
+use clap::Args;
+
+use super::drawing::drawing;
+use crate::home::Home;
+use crate::output::Output;
+use crate::services::ServiceNames;
+
+/// Show a run: its branches, drawn, with their status.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Its id.
+    id: Hash,
+}
+
+impl Show {
+    pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
+        let client = home.viewer()?;
+        let run = client.run(&self.id, Duration::ZERO)?;
+        let services = ServiceNames::new(&client);
+        output.print(&run, |run| drawing(run, &services.lookup()))
+    }
+}

@@ -1,0 +1,297 @@
+//! Small blobs, many to a file: all that are kept together wait for the disk once.
+//!
+//! ```text
+//!   segment-00000007:  hash (32) · length (4) · CRC-32 of both (4) · bytes   …one entry after another
+//!   in memory:         hash → segment, place, length;   the newest bytes
+//! ```
+//!
+//! - Units: bytes.
+//! - Errors: [`io::Error`]; after a failed write or sync nothing more is kept until the next start,
+//!   because nobody knows what the disk has.
+//! - Invariants: what `keep` returned for survives a power loss; what is returned hashes to what was
+//!   asked for. The start reads entries' heads, not their bytes: bytes are checked when they are read.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use althing_types::{Hash, keccak};
+
+/// Largest blob that is kept here.
+pub(crate) const SMALL_BYTES_MAX: usize = 64 << 10;
+/// A new segment is begun when the last one has this many bytes.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// How many bytes of the newest blobs are kept in memory.
+const RECENT_BYTES_MAX: usize = 64 << 20;
+const HEAD_BYTES: usize = 40;
+
+#[derive(Clone, Copy)]
+struct Place {
+    segment: u32,
+    /// Of the bytes, behind the head.
+    offset: u64,
+    length: u32,
+}
+
+/// The newest blobs, in memory.
+#[derive(Default)]
+struct Recent {
+    by_hash: HashMap<Hash, Arc<[u8]>>,
+    by_age: VecDeque<Hash>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn add(&mut self, hash: Hash, bytes: Arc<[u8]>) {
+        self.bytes += bytes.len();
+        if self.by_hash.insert(hash, bytes).is_none() {
+            self.by_age.push_back(hash);
+        }
+        while self.bytes > RECENT_BYTES_MAX {
+            let Some(oldest) = self.by_age.pop_front() else { break };
+            let length = self.by_hash.remove(&oldest).map_or(0, |bytes| bytes.len());
+            self.bytes = self.bytes.saturating_sub(length);
+        }
+    }
+}
+
+struct State {
+    places: HashMap<Hash, Place>,
+    recent: Recent,
+}
+
+struct Writer {
+    segment: u32,
+    file: File,
+    /// Length of the file.
+    end: u64,
+    failed: bool,
+}
+
+/// A folder of segments.
+pub(crate) struct BlobLog {
+    folder: PathBuf,
+    state: Mutex<State>,
+    writer: Mutex<Writer>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn segment_path(folder: &Path, segment: u32) -> PathBuf {
+    folder.join(format!("segment-{segment:08}"))
+}
+
+fn head(hash: &Hash, length: u32) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    let (named, check) = head.split_at_mut(36);
+    named[..32].copy_from_slice(&hash.0);
+    named[32..].copy_from_slice(&length.to_be_bytes());
+    check.copy_from_slice(&crc32fast::hash(named).to_be_bytes());
+    head
+}
+
+/// The entry that a head names; `None` if it is no head.
+fn entry(bytes: &[u8; HEAD_BYTES]) -> Option<(Hash, u32)> {
+    let hash = Hash(*bytes.first_chunk()?);
+    let length = u32::from_be_bytes(*bytes.get(32..)?.first_chunk()?);
+    (head(&hash, length) == *bytes && length as usize <= SMALL_BYTES_MAX).then_some((hash, length))
+}
+
+/// Reads the heads of a segment, and returns where its whole entries end.
+fn index(path: &Path, segment: u32, places: &mut HashMap<Hash, Place>) -> io::Result<u64> {
+    let file = File::open(path)?;
+    let length_of_file = file.metadata()?.len();
+    let mut reader = BufReader::with_capacity(256 << 10, file);
+    let (mut place, mut bytes) = (0, [0; HEAD_BYTES]);
+    loop {
+        match reader.read_exact(&mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(place),
+            Err(error) => return Err(error),
+        }
+        let Some((hash, length)) = entry(&bytes) else { return Ok(place) };
+        let offset = place + HEAD_BYTES as u64;
+        let end = offset + u64::from(length);
+        if end > length_of_file {
+            return Ok(place);
+        }
+        places.insert(hash, Place { segment, offset, length });
+        reader.seek_relative(i64::from(length))?;
+        place = end;
+    }
+}
+
+impl BlobLog {
+    /// Opens or creates the folder; also tells how many bytes it has.
+    pub(crate) fn open(folder: &Path) -> io::Result<(Self, u64)> {
+        fs::create_dir_all(folder)?;
+        let mut segments = Vec::new();
+        for found in fs::read_dir(folder)? {
+            let name = found?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("segment-"));
+            segments.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        segments.sort_unstable();
+        let (mut places, mut used, mut end) = (HashMap::new(), 0, 0);
+        for segment in &segments {
+            end = index(&segment_path(folder, *segment), *segment, &mut places)?;
+            used += end;
+        }
+        let segment = segments.last().copied().unwrap_or_default();
+        let path = segment_path(folder, segment);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // What a crash left half written.
+        file.set_len(end)?;
+        file.seek(SeekFrom::End(0))?;
+        File::open(folder)?.sync_all()?;
+        let writer = Mutex::new(Writer { segment, file, end, failed: false });
+        let state = Mutex::new(State { places, recent: Recent::default() });
+        Ok((Self { folder: folder.to_owned(), state, writer }, used))
+    }
+
+    /// Whether a blob is here.
+    pub(crate) fn has(&self, hash: &Hash) -> bool {
+        lock(&self.state).places.contains_key(hash)
+    }
+
+    /// Whether a blob is in memory.
+    pub(crate) fn at_hand(&self, hash: &Hash) -> bool {
+        lock(&self.state).recent.by_hash.contains_key(hash)
+    }
+
+    /// Keeps blobs, each with its hash, none of them large; durable when it returns.
+    pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])]) -> io::Result<()> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let mut writer = lock(&self.writer);
+        if writer.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let written = self.write(&mut writer, blobs);
+        writer.failed = written.is_err();
+        let places = written?;
+        let segment = writer.segment;
+        drop(writer);
+        let mut state = lock(&self.state);
+        for ((hash, bytes), (offset, length)) in blobs.iter().zip(places) {
+            state.places.insert(*hash, Place { segment, offset, length });
+            state.recent.add(*hash, (*bytes).into());
+        }
+        Ok(())
+    }
+
+    fn write(&self, writer: &mut Writer, blobs: &[(Hash, &[u8])]) -> io::Result<Vec<(u64, u32)>> {
+        if writer.end >= SEGMENT_BYTES {
+            let segment = writer.segment + 1;
+            let file = File::create_new(segment_path(&self.folder, segment))?;
+            File::open(&self.folder)?.sync_all()?;
+            *writer = Writer { segment, file, end: 0, failed: false };
+        }
+        let mut together = Vec::new();
+        let mut places = Vec::with_capacity(blobs.len());
+        for (hash, bytes) in blobs {
+            let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+            together.extend_from_slice(&head(hash, length));
+            places.push((writer.end + together.len() as u64, length));
+            together.extend_from_slice(bytes);
+        }
+        writer.file.write_all(&together)?;
+        writer.file.sync_data()?;
+        writer.end += together.len() as u64;
+        Ok(places)
+    }
+
+    /// The bytes that hash to `hash`, if they are here and whole.
+    pub(crate) fn get(&self, hash: &Hash) -> io::Result<Option<Vec<u8>>> {
+        let place = {
+            let state = lock(&self.state);
+            if let Some(bytes) = state.recent.by_hash.get(hash) {
+                return Ok(Some(bytes.to_vec()));
+            }
+            let Some(place) = state.places.get(hash) else { return Ok(None) };
+            *place
+        };
+        let mut file = File::open(segment_path(&self.folder, place.segment))?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        let mut bytes = vec![0; place.length as usize];
+        file.read_exact(&mut bytes)?;
+        if keccak(&[&bytes]) == *hash {
+            lock(&self.state).recent.add(*hash, bytes.as_slice().into());
+            return Ok(Some(bytes));
+        }
+        tracing::warn!(%hash, "a blob was corrupt and is forgotten");
+        lock(&self.state).places.remove(hash);
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use althing_types::BlobRef;
+
+    use super::*;
+
+    fn named(bytes: &[u8]) -> (Hash, &[u8]) {
+        (BlobRef::of(bytes).hash, bytes)
+    }
+
+    #[test]
+    fn what_was_kept_survives_and_a_torn_end_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, used) = BlobLog::open(folder.path()).unwrap();
+        assert_eq!(used, 0);
+        let (first, second) = (named(b"first"), named(b"second"));
+        log.keep(&[first]).unwrap();
+        log.keep(&[second]).unwrap();
+        drop(log);
+        let path = segment_path(folder.path(), 0);
+        let whole = fs::read(&path).unwrap();
+        for cut in 1..(HEAD_BYTES + 6) {
+            fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let (log, used) = BlobLog::open(folder.path()).unwrap();
+            assert_eq!(used, (HEAD_BYTES + 5) as u64);
+            assert_eq!(log.get(&first.0).unwrap().as_deref(), Some(first.1));
+            assert_eq!(log.get(&second.0).unwrap(), None);
+        }
+        // And what is kept afterwards is found behind what is whole.
+        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        log.keep(&[second]).unwrap();
+        drop(log);
+        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        assert!(!log.at_hand(&second.0) && log.has(&second.0));
+        assert_eq!(log.get(&second.0).unwrap().as_deref(), Some(second.1));
+        assert!(log.at_hand(&second.0));
+    }
+
+    #[test]
+    fn a_flipped_byte_is_never_returned() {
+        let folder = tempfile::tempdir().unwrap();
+        let blob = named(b"invoice");
+        BlobLog::open(folder.path()).unwrap().0.keep(&[blob]).unwrap();
+        let path = segment_path(folder.path(), 0);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        assert_eq!(log.get(&blob.0).unwrap(), None);
+        assert!(!log.has(&blob.0));
+    }
+
+    #[test]
+    fn memory_holds_the_newest_within_its_bound() {
+        let mut recent = Recent::default();
+        let count = RECENT_BYTES_MAX / SMALL_BYTES_MAX + 3;
+        for number in 0..count {
+            let mut hash = Hash::ZERO;
+            hash.0[..8].copy_from_slice(&number.to_be_bytes());
+            recent.add(hash, vec![0; SMALL_BYTES_MAX].into());
+        }
+        assert_eq!(recent.by_hash.len(), RECENT_BYTES_MAX / SMALL_BYTES_MAX);
+        assert!(!recent.by_hash.contains_key(&Hash::ZERO));
+    }
+}

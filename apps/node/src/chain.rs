@@ -1,0 +1,156 @@
+//! The replica as the parts of the node share it: transactions in, commits out.
+//!
+//! ```text
+//!   API, worker ──┐                                ┌──► worker, events, metrics
+//!   peers ────────┴─► admit ─► Replica ─► commit ──┴──► work: is the next block worth making?
+//!                      └─► gossip
+//! ```
+//!
+//! - Invariants: signatures are verified before the replica's lock is taken; what consensus calls
+//!   never waits for a listener.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use althing_ledger::keys;
+use althing_replica::{Committed, NotAdmitted, Reader, Refusal, Replica, SubmitError};
+use althing_state::View as _;
+use althing_types::{Hash, SignedTransaction, TimeMs};
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// How many commits a slow listener may lag behind before it has to look at the state again.
+const COMMITS_BUFFERED: usize = 256;
+/// How many transactions wait to be passed on.
+const GOSSIP_BUFFERED: usize = 16_384;
+/// How many of the transactions that were first handed to this node are passed on again.
+const OWN_REMEMBERED: usize = 10_000;
+
+/// A transaction on its way to the other nodes.
+pub(crate) type Encoded = Arc<[u8]>;
+
+/// The chain on this node.
+pub(crate) struct Chain {
+    pub(crate) replica: Arc<Mutex<Replica>>,
+    pub(crate) reader: Reader,
+    commits: broadcast::Sender<Arc<Committed>>,
+    work: watch::Sender<bool>,
+    gossip: mpsc::Sender<Encoded>,
+    /// Transactions that were first handed to this node, for which it feels responsible.
+    own: Mutex<VecDeque<(Hash, Encoded)>>,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// Shares a replica; what is to be passed on arrives at the receiver.
+    pub(crate) fn new(mut replica: Replica) -> (Arc<Self>, mpsc::Receiver<Encoded>) {
+        let (commits, _) = broadcast::channel(COMMITS_BUFFERED);
+        let (gossip, to_gossip) = mpsc::channel(GOSSIP_BUFFERED);
+        let sender = commits.clone();
+        replica.on_commit(Box::new(move |committed| {
+            sender.send(Arc::new(committed)).ok(); // nobody listens during the start
+        }));
+        let reader = replica.reader();
+        let chain = Self {
+            replica: Arc::new(Mutex::new(replica)),
+            reader,
+            commits,
+            work: watch::Sender::new(false),
+            gossip,
+            own: Mutex::default(),
+        };
+        (Arc::new(chain), to_gossip)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Replica> {
+        // A panic in the replica is a fault, which stops the node; until then others may read.
+        self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows commits.
+    pub(crate) fn commits(&self) -> broadcast::Receiver<Arc<Committed>> {
+        self.commits.subscribe()
+    }
+
+    /// Follows whether there is something to put into a block.
+    pub(crate) fn work(&self) -> watch::Receiver<bool> {
+        self.work.subscribe()
+    }
+
+    /// Takes a transaction that was handed to this node, and passes it on; so too one that waits here
+    /// already, since whoever brought it may be gone. Blocks for the time of a signature's verification
+    /// and, at worst, of a block's execution.
+    pub(crate) fn submit(&self, bytes: &[u8]) -> Result<Hash, SubmitError> {
+        let (hash, encoded, waits) = match self.admit(bytes) {
+            Ok((hash, encoded)) => (hash, encoded, false),
+            Err(SubmitError::NotAdmitted(NotAdmitted::Refused(Refusal::Duplicate))) => {
+                (SignedTransaction::hash_of(bytes), bytes.into(), true)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only what waits already can be among them.
+        if !(waits && own.iter().any(|(known, _)| *known == hash)) {
+            if own.len() >= OWN_REMEMBERED {
+                own.pop_front();
+            }
+            own.push_back((hash, encoded.clone()));
+        }
+        drop(own);
+        self.pass_on(encoded);
+        Ok(hash)
+    }
+
+    /// Takes a transaction into the mempool.
+    pub(crate) fn admit(&self, bytes: &[u8]) -> Result<(Hash, Encoded), SubmitError> {
+        let transaction = self.reader.authenticate(bytes).map_err(NotAdmitted::Invalid)?;
+        let hash = self.lock().admit(transaction)?;
+        self.work.send_if_modified(|work| !std::mem::replace(work, true));
+        Ok((hash, bytes.into()))
+    }
+
+    /// Queues a transaction for the other nodes; when the queue is full they hear of it later.
+    pub(crate) fn pass_on(&self, encoded: Encoded) {
+        self.gossip.try_send(encoded).ok();
+    }
+
+    /// Passes on again what was handed to this node and still waits.
+    pub(crate) fn pass_on_again(&self) {
+        let waiting: Vec<Encoded> = {
+            let replica = self.lock();
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.retain(|(hash, _)| replica.mempool().find(hash).is_some());
+            own.iter().map(|(_, encoded)| encoded.clone()).collect()
+        };
+        for encoded in waiting {
+            self.pass_on(encoded);
+        }
+    }
+
+    /// Decides anew whether the next block is worth making; returns when the next deadline is due.
+    pub(crate) fn look_for_work(&self, now: TimeMs) -> Option<TimeMs> {
+        let head = self.reader.head();
+        let due = head.view.range(keys::DUE, None, 1).ok().and_then(|entries| {
+            let (key, _) = entries.into_iter().next()?;
+            keys::due_time(&key)
+        });
+        let ready = self.lock().mempool().has_ready(head.next_height());
+        let has_work = ready || due.is_some_and(|due| due <= now);
+        self.work.send_if_modified(|work| std::mem::replace(work, has_work) != has_work);
+        due
+    }
+}
+
+/// True if the transaction is no news, which is no error when it comes from a peer.
+pub(crate) fn is_known(error: &SubmitError) -> bool {
+    matches!(
+        error,
+        SubmitError::NotAdmitted(NotAdmitted::Refused(
+            Refusal::Duplicate | Refusal::Stale { .. } | Refusal::NonceTaken { .. }
+        ))
+    )
+}

@@ -1,0 +1,143 @@
+//! A node's folder: what is where, and the node's own settings.
+//!
+//! ```text
+//!   node.json      settings (this file's `Settings`)
+//!   genesis.json   what everybody agrees on
+//!   node.key       the node's secrets (althing-keys)
+//!   connections.json   programs of native services, with their secrets
+//!   data/          state.redb · consensus.wal · blobs/ · journal/ · wasm/
+//! ```
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// What the operator of a node decides. Every field has a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// UDP address for other nodes. Default: any address, port 4900. Since 0.1.0.
+    pub listen: SocketAddr,
+    /// TCP address of the HTTP API. Default: loopback, port 4901. Since 0.1.0.
+    pub api: SocketAddr,
+    /// Names under which the API is reached, beside IP addresses and `localhost`; requests to other
+    /// names are refused. Default: none. Since 0.1.0.
+    pub api_hosts: Vec<String>,
+    /// Nodes to connect to first, as `endpoint@address`; the ledger and peers tell the others.
+    /// Default: none. Since 0.1.0.
+    pub peers: Vec<String>,
+    /// A new block after this many milliseconds even if there is nothing to put in it.
+    /// Default: 1000. Since 0.1.0.
+    pub idle_block_ms: u64,
+    /// Milliseconds between two blocks at least. Default: 0. Since 0.1.0.
+    pub min_block_ms: u64,
+    /// How long to wait for an absent proposer, in milliseconds; ten times the network's delay is
+    /// a good value. Default: 500. Since 0.1.0.
+    pub propose_timeout_ms: u64,
+    /// Space for blobs, in bytes. Default: 10 GiB. Since 0.1.0.
+    pub blob_bytes_max: u64,
+    /// How many tasks run at the same time. Default: 2. Since 0.1.0.
+    pub tasks_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 4900)),
+            api: SocketAddr::from(([127, 0, 0, 1], 4901)),
+            api_hosts: Vec::new(),
+            peers: Vec::new(),
+            idle_block_ms: 1000,
+            min_block_ms: 0,
+            propose_timeout_ms: 500,
+            blob_bytes_max: 10 << 30,
+            tasks_max: 2,
+        }
+    }
+}
+
+/// A node's folder.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder at `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the settings are.
+    #[must_use]
+    pub fn settings_file(&self) -> PathBuf {
+        self.0.join("node.json")
+    }
+
+    /// Where the genesis is.
+    #[must_use]
+    pub fn genesis_file(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
+    /// Where the programs of native services are, with the secrets that they share with the node.
+    #[must_use]
+    pub fn connections_file(&self) -> PathBuf {
+        self.0.join("connections.json")
+    }
+
+    /// A file or folder of the node's data.
+    #[must_use]
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.0.join("data").join(name)
+    }
+
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// If the file is missing, unreadable or has an unknown field.
+    pub fn settings(&self) -> Result<Settings> {
+        let path = self.settings_file();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading the node's settings {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("understanding the node's settings {}", path.display()))
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be written.
+    pub fn write_settings(&self, settings: &Settings) -> Result<()> {
+        std::fs::create_dir_all(&self.0)
+            .with_context(|| format!("creating {}", self.0.display()))?;
+        let text = serde_json::to_string_pretty(settings).context("settings are JSON")?;
+        let path = self.settings_file();
+        std::fs::write(&path, text + "\n").with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_read_back_what_was_written_and_refuse_unknown_fields() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(&folder.path().join("node"));
+        let settings = Settings { min_block_ms: 5, ..Settings::default() };
+        folder.write_settings(&settings).unwrap();
+        assert_eq!(folder.settings().unwrap(), settings);
+        std::fs::write(folder.settings_file(), r#"{"lisen": "x"}"#).unwrap();
+        assert!(format!("{:#}", folder.settings().unwrap_err()).contains("unknown field `lisen`"));
+    }
+}

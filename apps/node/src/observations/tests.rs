@@ -1,0 +1,156 @@
+use althing_ledger::Rejection;
+use althing_types::BlobRef;
+
+use super::*;
+
+fn observe(number: u8) -> (Observe, Vec<u8>) {
+    let data = format!("{{\"n\":{number}}}").into_bytes();
+    let observe = Observe {
+        service: Hash([1; 32]),
+        event: "cart_item_added".parse().unwrap(),
+        id: Hash([number; 32]),
+        keys: Vec::new(),
+        data: BlobRef::of(&data),
+        measured: Vec::new(),
+    };
+    (observe, data)
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    blobs: Arc<BlobStore>,
+}
+
+impl Place {
+    fn new(blob_bytes_max: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(&folder.path().join("blobs"), blob_bytes_max).unwrap();
+        Self { folder, blobs: Arc::new(blobs) }
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("observations.log")
+    }
+
+    fn start(&self) -> (Arc<Observatory>, mpsc::Receiver<Operation>) {
+        let observatory = Observatory::start(&self.journal(), self.blobs.clone()).unwrap();
+        let observatory = Arc::new(observatory);
+        let (requests, submitted) = mpsc::channel(PENDING_MAX);
+        tokio::spawn(observatory.clone().submit(requests));
+        (observatory, submitted)
+    }
+}
+
+async fn next(submitted: &mut mpsc::Receiver<Operation>) -> Observe {
+    match submitted.recv().await {
+        Some(Operation::Observe(observe)) => observe,
+        other => panic!("not an observation: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_submitted_after_a_crash_and_once_decided_never_again() {
+    let place = Place::new(1_000);
+    let (first, data) = observe(1);
+    let (observatory, mut submitted) = place.start();
+    let accepted = observatory.accept(first.clone(), data.clone()).await.unwrap();
+    assert!(!accepted.duplicate);
+    assert_eq!(next(&mut submitted).await, first);
+    assert_eq!(place.blobs.get(&first.data.hash).unwrap(), Some(data.clone()));
+
+    // A second life, from the journal as it is on the disk at this moment.
+    let (again, mut resubmitted) = place.start();
+    assert_eq!(next(&mut resubmitted).await, first);
+    assert!(again.accept(first.clone(), data.clone()).await.unwrap().duplicate);
+    let duplicate = Rejection::DuplicateObservation { event: accepted.event };
+    again.fates(vec![(first.clone(), Fate::Rejected(duplicate))]);
+    let (second, more) = observe(2);
+    again.accept(second.clone(), more).await.unwrap();
+
+    let (third, _) = place.start();
+    assert!(!third.has(&key_of(&first)));
+    assert!(third.has(&key_of(&second)));
+}
+
+#[tokio::test]
+async fn a_lost_observation_is_submitted_again_until_it_is_committed() {
+    let place = Place::new(1_000);
+    let (observatory, mut submitted) = place.start();
+    let (first, data) = observe(1);
+    observatory.accept(first.clone(), data).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(next(&mut submitted).await, first);
+        observatory.fates(vec![(first.clone(), Fate::Lost)]);
+    }
+    assert_eq!(next(&mut submitted).await, first);
+    observatory.fates(vec![(first.clone(), Fate::Done)]);
+    assert!(!observatory.has(&key_of(&first)));
+}
+
+#[tokio::test]
+async fn one_occurrence_posted_by_many_at_once_is_in_line_once() {
+    let place = Place::new(1_000);
+    let (observatory, mut submitted) = place.start();
+    let posts: Vec<_> = (0..32)
+        .map(|_| {
+            let observatory = observatory.clone();
+            tokio::spawn(async move {
+                let (observe, data) = observe(1);
+                observatory.accept(observe, data).await.unwrap().duplicate
+            })
+        })
+        .collect();
+    let mut fresh = 0;
+    for post in posts {
+        fresh += usize::from(!post.await.unwrap());
+    }
+    assert_eq!(fresh, 1);
+    next(&mut submitted).await;
+    assert!(submitted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_acknowledged_and_not_in_line() {
+    let place = Place::new(3);
+    let (observatory, mut submitted) = place.start();
+    let (first, data) = observe(1);
+    let refused = observatory.accept(first.clone(), data).await;
+    assert!(matches!(refused, Err(NotAccepted::NotStored(_))), "{refused:?}");
+    assert!(!observatory.has(&key_of(&first)));
+    assert!(submitted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_full_line_says_so() {
+    let place = Place::new(1 << 20);
+    let observatory = Observatory::start(&place.journal(), place.blobs.clone()).unwrap();
+    {
+        let mut line = lock(&observatory.line);
+        for number in 0..PENDING_MAX {
+            let mut key = Hash::ZERO;
+            key.0[..8].copy_from_slice(&number.to_be_bytes());
+            line.pending.insert(key, Pending::Durable(observe(0).0));
+        }
+    }
+    let (first, data) = observe(1);
+    assert!(matches!(observatory.accept(first, data).await, Err(NotAccepted::Full)));
+}
+
+#[tokio::test]
+async fn the_journal_is_rewritten_when_most_of_it_has_ended() {
+    let place = Place::new(1 << 20);
+    let (mut journal, _) = Journal::open(&place.journal()).unwrap();
+    let ended: Vec<Entry> = (0..=GARBAGE_MAX).map(|_| Entry::Ended(Hash::ZERO)).collect();
+    journal.append(&ended, true).unwrap();
+    let large = fs::metadata(place.journal()).unwrap().len();
+    let (observatory, mut submitted) = place.start();
+    let (first, data) = observe(1);
+    observatory.accept(first.clone(), data).await.unwrap();
+    next(&mut submitted).await;
+    drop(observatory);
+    while fs::metadata(place.journal()).unwrap().len() >= large {
+        tokio::task::yield_now().await;
+    }
+    let (_, pending) = Journal::open(&place.journal()).unwrap();
+    assert_eq!(pending.into_values().collect::<Vec<_>>(), [first]);
+}

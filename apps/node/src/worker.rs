@@ -1,0 +1,209 @@
+//! The worker as a part of the node: told of every commit, stopped with the node.
+
+use std::sync::Arc;
+
+use althing_ledger::BlockContext;
+use althing_replica::Committed;
+use althing_replica::application::Fault;
+use althing_runtime_http::Programs;
+use althing_runtime_wasm::WasmRuntime;
+use althing_types::{Address, Operation};
+use althing_work::driver::{Ports, WorkFault, drive};
+use althing_work::{Conduct, Config, LaneLimits, Machine, News, OutboxConfig, Secret};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::chain::Chain;
+use crate::exchange::Exchange;
+use crate::journal::FileJournal;
+use crate::observations::Observatory;
+use crate::ports::{Account, Mailbox, State};
+
+/// How many blocks the worker may lag behind before it looks at the whole state again.
+const NEWS_BUFFERED: usize = 256;
+
+/// How many operations of other parts of the node wait for the worker's outbox.
+const REQUESTS_BUFFERED: usize = 1_024;
+
+/// What the worker is made of.
+pub(crate) struct Parts {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) journal: Arc<FileJournal>,
+    pub(crate) runtime: Arc<WasmRuntime>,
+    pub(crate) programs: Programs,
+    pub(crate) observatory: Arc<Observatory>,
+    pub(crate) state: Arc<State>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) signer: Arc<Account>,
+    pub(crate) secret: Secret,
+    pub(crate) tasks_max: usize,
+    pub(crate) conduct: Box<dyn Conduct>,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    stop: Option<oneshot::Sender<()>>,
+    end: Option<JoinHandle<Result<(), WorkFault>>>,
+    reporter: JoinHandle<()>,
+    accuser: JoinHandle<()>,
+    submitter: JoinHandle<()>,
+}
+
+/// Starts the worker.
+pub(crate) fn start(parts: Parts) -> Handle {
+    let Parts { chain, exchange, journal, runtime, state, mailbox, signer, .. } = parts;
+    let (programs, observatory) = (parts.programs, parts.observatory);
+    let node = signer.0.address();
+    let lanes = Config::for_processors(parts.tasks_max);
+    let short = LaneLimits { running_max: parts.tasks_max, ..lanes.short };
+    let machine =
+        Machine::with_conduct(Config { short, ..lanes }, node, parts.secret, parts.conduct);
+    let genesis = chain.reader.genesis();
+    let outbox = OutboxConfig::new(genesis.chain, &genesis.parameters);
+    let ports = Ports {
+        ledger: state,
+        blobs: exchange,
+        runtime,
+        native: Arc::new(programs),
+        journal,
+        submit: mailbox,
+        signer,
+        observations: observatory.clone(),
+    };
+    let (news, heard) = broadcast::channel(NEWS_BUFFERED);
+    // Subscribed before the worker reads the state: no block falls in between.
+    let reporter = tokio::spawn(report(chain.commits(), node, news));
+    let (ask, requests) = mpsc::channel(REQUESTS_BUFFERED);
+    let submitter = tokio::spawn(observatory.submit(ask.clone()));
+    let accuser = tokio::spawn(accuse(chain, ask));
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move {
+        stopped.await.ok(); // dropped: stop too
+    };
+    let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, stopped));
+    Handle { stop: Some(stop), end: Some(end), reporter, accuser, submitter }
+}
+
+/// Tells the worker what each block means to it.
+async fn report(
+    mut commits: broadcast::Receiver<Arc<Committed>>,
+    node: Address,
+    news: broadcast::Sender<Arc<News>>,
+) {
+    loop {
+        match commits.recv().await {
+            Ok(committed) => match of(&committed, &node) {
+                Ok(item) => {
+                    news.send(Arc::new(item)).ok(); // the worker has stopped: the node will too
+                }
+                Err(fault) => {
+                    tracing::error!(%fault, "a block cannot be understood");
+                    return; // the worker's channel closes, and it stops
+                }
+            },
+            Err(RecvError::Lagged(missed)) => {
+                // Overfilling the worker's own channel makes it look at the whole state again.
+                tracing::warn!(missed, "the worker lags behind the chain");
+                for _ in 0..=NEWS_BUFFERED {
+                    news.send(Arc::new(nothing())).ok();
+                }
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Takes what consensus has seen of double votes to the ledger.
+async fn accuse(chain: Arc<Chain>, ask: mpsc::Sender<Operation>) {
+    let mut commits = chain.commits();
+    while !matches!(commits.recv().await, Err(RecvError::Closed)) {
+        let chain = chain.clone();
+        let taken = tokio::task::spawn_blocking(move || chain.lock().take_evidence()).await;
+        for evidence in taken.unwrap_or_default() {
+            tracing::warn!(validator = %evidence.validator, "a validator has voted twice");
+            if ask.send(Operation::Evidence(evidence)).await.is_err() {
+                return; // the worker has ended
+            }
+        }
+    }
+}
+
+fn of(committed: &Committed, node: &Address) -> Result<News, althing_state::Fault> {
+    let header = &committed.header;
+    let block = BlockContext {
+        chain: header.chain,
+        height: header.height,
+        round: header.round,
+        time: header.time,
+        proposer: header.proposer,
+        beacon: header.beacon,
+    };
+    News::of(node, &block, &committed.executed)
+}
+
+fn nothing() -> News {
+    News {
+        height: althing_types::Height(0),
+        time: althing_types::TimeMs(0),
+        executions: Vec::new(),
+        receipts: Vec::new(),
+        nonce: None,
+    }
+}
+
+impl Handle {
+    /// Waits until the worker cannot go on. Cancelling it is safe.
+    pub(crate) async fn stopped(&mut self) -> Fault {
+        const OPERATION: &str = "doing the node's work";
+        let ended = match &mut self.end {
+            Some(end) => end.await,
+            None => std::future::pending().await,
+        };
+        self.end = None;
+        match ended {
+            Ok(Ok(())) => Fault::new(OPERATION, "it has ended"),
+            Ok(Err(fault)) => coded(fault, OPERATION),
+            Err(error) => Fault::new(OPERATION, error),
+        }
+    }
+
+    /// Stops the worker, and returns when it has ended.
+    pub(crate) async fn shutdown(mut self) {
+        self.reporter.abort();
+        self.accuser.abort();
+        self.submitter.abort();
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok(); // it may have ended by itself
+        }
+        if let Some(end) = self.end.take() {
+            end.await.ok();
+        }
+    }
+}
+
+/// The worker's end as the node's, with the page that says what to do.
+fn coded(fault: WorkFault, operation: &'static str) -> Fault {
+    let journal = matches!(fault, WorkFault::Journal(_));
+    let fault = Fault::new(operation, fault);
+    if journal { fault.with_code("NOD-0006") } else { fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use althing_work::port::PortError;
+
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_written_has_a_page() {
+        let full = || PortError {
+            operation: "writing the worker's journal",
+            source: Box::new(std::io::Error::from(std::io::ErrorKind::StorageFull)),
+        };
+        assert_eq!(coded(WorkFault::Journal(full()), "working").code, Some("NOD-0006"));
+        assert_eq!(coded(WorkFault::Ledger(full()), "working").code, None);
+    }
+}

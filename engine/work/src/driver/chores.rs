@@ -1,0 +1,145 @@
+//! What a driver does for the machine that needs neither a clock nor another task: reading the state,
+//! running a task on a local file, making a batch durable.
+//!
+//! [`drive`](super::drive) calls these on threads that may block, the simulator in its one thread.
+
+use std::collections::BTreeSet;
+
+use althing_ledger::{Execution, query};
+use althing_types::{Address, Doubt, Hash, Height, Nonce, Opinion, Outcome, TimeMs};
+
+use super::Ports;
+use crate::port::{LedgerAccess, PortError};
+use crate::runtime::{TaskRun, Unfinished, VerifyRun};
+use crate::{Input, Record, concerns};
+
+/// Open executions read at once.
+const PAGE: usize = 256;
+
+/// What a look at the whole state found.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The state's height.
+    pub height: Height,
+    /// Its block's time.
+    pub time: TimeMs,
+    /// The node's next nonce.
+    pub nonce: Nonce,
+    /// The open executions of which the node is or was a member.
+    pub executions: Vec<Execution>,
+}
+
+/// What is to be made durable, and then forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Records, each with the output that it names.
+    pub records: Vec<(Record, Option<Vec<u8>>)>,
+    /// Executions that have ended.
+    pub ended: Vec<Hash>,
+}
+
+/// Makes a batch durable: outputs first, then the records that name them; what has ended is not
+/// written at all. Returns what the machine is to be told.
+///
+/// # Errors
+///
+/// [`PortError`] if the journal fails: a node that may forget what it has sealed must not seal.
+pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError> {
+    let ended: BTreeSet<Hash> = batch.ended.iter().copied().collect();
+    let open = batch.records.into_iter().filter(|(record, _)| !ended.contains(&record.execution));
+    let (mut kept, mut records) = (Vec::new(), Vec::new());
+    for ((record, _), stored) in store(ports, open.collect()) {
+        kept.push(Input::Kept { job: record.job(), kept: stored });
+        records.extend(stored.then_some(record));
+    }
+    if !records.is_empty() {
+        ports.journal.remember(&records)?;
+    }
+    if !batch.ended.is_empty() {
+        ports.journal.forget(&batch.ended)?;
+    }
+    Ok(kept)
+}
+
+/// A record with the output that it names.
+type Found = (Record, Option<Vec<u8>>);
+
+/// Stores outputs, together if that works and else one by one; tells which ones are stored.
+fn store<L>(ports: &Ports<L>, found: Vec<Found>) -> Vec<(Found, bool)> {
+    let outputs: Vec<&[u8]> = found.iter().filter_map(|(_, output)| output.as_deref()).collect();
+    let together = ports.blobs.keep_all(&outputs).is_ok();
+    let alone = |(record, output): &Found| {
+        let Some(output) = output else { return true };
+        let stored = ports.blobs.keep(output);
+        if let Err(error) = &stored {
+            tracing::warn!(%error, execution = %record.execution, "an output was not stored");
+        }
+        stored.is_ok()
+    };
+    found
+        .into_iter()
+        .map(|found| {
+            let stored = together || alone(&found);
+            (found, stored)
+        })
+        .collect()
+}
+
+/// Reads what concerns `node` in the newest state.
+///
+/// # Errors
+///
+/// [`PortError`] if the state cannot be read.
+pub fn scan<L: LedgerAccess>(ledger: &L, node: &Address) -> Result<Scan, PortError> {
+    let newest = ledger.newest()?;
+    let fault = |source: althing_state::Fault| PortError {
+        operation: "reading the open executions",
+        source: Box::new(source),
+    };
+    let nonce = query::account(&newest.state, node).map_err(fault)?.nonce;
+    let (mut executions, mut after) = (Vec::new(), None);
+    loop {
+        let page = query::executions(&newest.state, after.as_ref(), PAGE).map_err(fault)?;
+        let is_last = page.len() < PAGE;
+        after = page.last().map(|execution| execution.id);
+        executions.extend(page.into_iter().filter(|execution| concerns(execution, node)));
+        if is_last {
+            return Ok(Scan { height: newest.height, time: newest.time, nonce, executions });
+        }
+    }
+}
+
+/// Runs a call's task, in the sandbox, on an input that is on this node.
+pub fn run_task<L>(ports: &Ports<L>, execution: &Execution) -> TaskRun {
+    let Execution { service, task, .. } = execution;
+    let run = match ports.blobs.local(&execution.input) {
+        Ok(Some(input)) => ports.runtime.task(service, task, &input),
+        Ok(None) | Err(_) => {
+            let doubt = Unfinished::Inconclusive(Doubt::InputUnavailable);
+            TaskRun::not_begun(doubt, "the input is not here any more")
+        }
+    };
+    for line in &run.log {
+        tracing::debug!(execution = %execution.id, %line, "service");
+    }
+    run
+}
+
+/// Judges a call's answer, in the sandbox, whose bytes are on this node.
+pub fn run_verify<L>(ports: &Ports<L>, execution: &Execution) -> VerifyRun {
+    let Some((_, Outcome::Returned { status, output, .. })) = execution.answer() else {
+        return VerifyRun::inconclusive("there is no answer");
+    };
+    let Ok(Some(input)) = ports.blobs.local(&execution.input) else {
+        return VerifyRun::inconclusive("the input is not here any more");
+    };
+    let Ok(Some(output)) = ports.blobs.local(output) else {
+        return VerifyRun::without_call(Opinion::Unavailable, "the output is not here any more");
+    };
+    let Execution { service, task, .. } = execution;
+    let run = ports.runtime.verify(service, task, &input, status, &output);
+    if run.opinion == Opinion::Invalid {
+        tracing::info!(execution = %execution.id, reason = %run.reason, "an answer is refused");
+    }
+    run
+}

@@ -1,0 +1,422 @@
+//! Drives the worker: effects go out through the ports, and come back as inputs.
+//!
+//! ```text
+//!   blocks ──broadcast──► ┌────────┐ ──spawn──► fetch, prepare, run        (as many as the machine
+//!   stop ───────────────► │ Driver │ ◄─inputs──                             has places for)
+//!   ticks ──────────────► └────────┘ ──one batch at a time──► outputs, journal
+//!                              └──► outbox ──► mempool
+//! ```
+//!
+//! - Units: milliseconds of the monotonic clock.
+//! - Errors: [`WorkFault`]; everything else becomes an input that says so.
+//! - Invariants: whatever waits for the disk, the network or a processor does so in a task of its
+//!   own; tasks are bounded by the machine's places; a record is durable before the machine hears
+//!   that it is kept.
+
+pub mod chores;
+mod files;
+mod steps;
+mod tasks;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use althing_ledger::Execution;
+use althing_types::{Observe, Operation};
+use chores::{Batch, Scan, scan, write};
+use files::Files;
+use steps::Steps;
+use tasks::{Tasks, What};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::port::{
+    Blobs, Journal, LedgerAccess, Native, Observations, PortError, Submit, TransactionSigner,
+};
+use crate::runtime::Runtime;
+use crate::{Effect, Fate, Input, JobId, Machine, News, Note, Outbox, OutboxConfig};
+
+/// How often what was lost is tried again.
+const TICK: Duration = Duration::from_millis(250);
+/// Most operations of other parts of the node that are taken in one go.
+const REQUESTS_MAX: usize = 1_024;
+/// Most records that are made durable in one go.
+const KEEP_MAX: usize = 256;
+
+/// The world around a worker.
+pub struct Ports<L> {
+    /// The committed state.
+    pub ledger: Arc<L>,
+    /// Files.
+    pub blobs: Arc<dyn Blobs>,
+    /// Runs services that have a component.
+    pub runtime: Arc<dyn Runtime>,
+    /// Has native services' tasks done.
+    pub native: Arc<dyn Native>,
+    /// Remembers.
+    pub journal: Arc<dyn Journal>,
+    /// The mempool.
+    pub submit: Arc<dyn Submit>,
+    /// The node's key.
+    pub signer: Arc<dyn TransactionSigner>,
+    /// Hears what became of the node's observations.
+    pub observations: Arc<dyn Observations>,
+}
+
+impl<L> Clone for Ports<L> {
+    fn clone(&self) -> Self {
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            blobs: Arc::clone(&self.blobs),
+            runtime: Arc::clone(&self.runtime),
+            native: Arc::clone(&self.native),
+            journal: Arc::clone(&self.journal),
+            submit: Arc::clone(&self.submit),
+            signer: Arc::clone(&self.signer),
+            observations: Arc::clone(&self.observations),
+        }
+    }
+}
+
+impl<L> std::fmt::Debug for Ports<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").field("account", &self.signer.address()).finish_non_exhaustive()
+    }
+}
+
+/// The worker cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkFault {
+    /// A node that may forget what it has sealed must not seal.
+    #[error("the worker's journal failed")]
+    Journal(#[source] PortError),
+    /// The committed state cannot be read.
+    #[error("the worker cannot read the ledger")]
+    Ledger(#[source] PortError),
+    /// A bug in this node: the task's end will never come.
+    #[error("a task of the worker stopped")]
+    Task(#[source] JoinError),
+}
+
+/// Works until `stop` is done, or until no more blocks can come.
+///
+/// `news` must have been subscribed to before the call, so that no block falls between the state
+/// that is read first and the blocks that are heard. `requests` are operations that other parts of
+/// the node ask of its account, such as evidence and observations: one outbox, so that nonces never
+/// collide.
+///
+/// # Errors
+///
+/// [`WorkFault`] if the worker cannot go on.
+pub async fn drive<L: LedgerAccess>(
+    machine: Machine,
+    outbox: OutboxConfig,
+    ports: Ports<L>,
+    mut news: broadcast::Receiver<Arc<News>>,
+    mut requests: mpsc::Receiver<Operation>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), WorkFault> {
+    let mut driver = Driver::start(machine, outbox, ports).await?;
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(stop);
+    loop {
+        driver.send();
+        driver.keep();
+        let wait_ms = driver.outbox.wait_ms(driver.now_ms());
+        let wait = Duration::from_millis(wait_ms.unwrap_or(u64::MAX / 2)).min(TICK);
+        tokio::select! {
+            () = &mut stop => break,
+            heard = news.recv() => match heard {
+                Ok(news) => driver.hear(&news),
+                Err(RecvError::Lagged(_)) => driver.scan(),
+                Err(RecvError::Closed) => break,
+            },
+            Some(operation) = requests.recv() => driver.ask(operation, &mut requests),
+            Some(done) = driver.tasks.join_next() => driver.done(done)?,
+            Some(kept) = driver.keeper.join_next() => driver.kept(kept)?,
+            _ = ticks.tick() => driver.step(Input::Tick),
+            () = tokio::time::sleep(wait), if wait_ms.is_some() => {}
+        }
+    }
+    driver.stop().await
+}
+
+/// How a task of the driver ended.
+enum Done {
+    Input(Input),
+    Scanned(Result<Scan, PortError>),
+}
+
+struct Driver<L> {
+    machine: Machine,
+    outbox: Outbox,
+    ports: Ports<L>,
+    files: Arc<Files<L>>,
+    work: Arc<Tasks<L>>,
+    started: Instant,
+    tasks: JoinSet<Done>,
+    scanning: bool,
+    scan_again: bool,
+    to_keep: Batch,
+    /// At most one: records reach the disk in the order in which they were made.
+    keeper: JoinSet<Result<Vec<Input>, PortError>>,
+}
+
+impl<L: LedgerAccess> Driver<L> {
+    async fn start(
+        machine: Machine,
+        config: OutboxConfig,
+        ports: Ports<L>,
+    ) -> Result<Self, WorkFault> {
+        let (ledger, journal) = (Arc::clone(&ports.ledger), Arc::clone(&ports.journal));
+        let node = *machine.node();
+        let read = move || (scan(&*ledger, &node), journal.recall());
+        let (scan, records) = tokio::task::spawn_blocking(read).await.map_err(WorkFault::Task)?;
+        let Scan { height, time, nonce, executions } = scan.map_err(WorkFault::Ledger)?;
+        let records = records.map_err(WorkFault::Journal)?;
+        let files = Arc::new(Files::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs)));
+        let steps = Steps::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs));
+        let mut driver = Self {
+            outbox: Outbox::new(config, node, height, nonce),
+            work: Arc::new(Tasks { ports: ports.clone(), files: Arc::clone(&files), steps }),
+            files,
+            machine,
+            ports,
+            started: Instant::now(),
+            tasks: JoinSet::new(),
+            scanning: false,
+            scan_again: false,
+            to_keep: Batch::default(),
+            keeper: JoinSet::new(),
+        };
+        driver.step(Input::Restarted { time, executions, records });
+        Ok(driver)
+    }
+
+    /// What is half done is done again after the start; only what is being written is waited for.
+    async fn stop(mut self) -> Result<(), WorkFault> {
+        self.tasks.abort_all();
+        while let Some(kept) = self.keeper.join_next().await {
+            kept.map_err(WorkFault::Task)?.map_err(WorkFault::Journal)?;
+        }
+        Ok(())
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    // Inputs.
+
+    fn hear(&mut self, news: &News) {
+        let now_ms = self.now_ms();
+        let fates = self.outbox.committed(news.height, news.nonce, &news.receipts, now_ms);
+        let (time, executions) = (news.time, news.executions.clone());
+        self.step(Input::Committed { time, executions });
+        self.tell_fates(fates);
+    }
+
+    /// Queues operations that are not the machine's; when there is no room they are dropped, and
+    /// asked for again by whoever still wants them.
+    fn ask(&mut self, first: Operation, requests: &mut mpsc::Receiver<Operation>) {
+        let now_ms = self.now_ms();
+        let mut lost = Vec::new();
+        let more = std::iter::from_fn(|| requests.try_recv().ok()).take(REQUESTS_MAX);
+        for operation in std::iter::once(first).chain(more) {
+            if let Err(full) = self.outbox.push(operation, now_ms) {
+                match *full.0 {
+                    Operation::Observe(observe) => lost.push((observe, Fate::Lost)),
+                    operation => tracing::warn!(%operation, "there is no room for an operation"),
+                }
+            }
+        }
+        if !lost.is_empty() {
+            self.ports.observations.fates(lost);
+        }
+    }
+
+    /// Tells each one's fate to whom it concerns.
+    fn tell_fates(&mut self, fates: Vec<(Operation, Fate)>) {
+        let mut own = Vec::with_capacity(fates.len());
+        let mut observed: Vec<(Observe, Fate)> = Vec::new();
+        for (operation, fate) in fates {
+            match operation {
+                Operation::Observe(observe) => observed.push((observe, fate)),
+                operation => own.push((operation, fate)),
+            }
+        }
+        if !observed.is_empty() {
+            self.ports.observations.fates(observed);
+        }
+        self.step(Input::Fates(own));
+    }
+
+    fn done(&mut self, done: Result<Done, JoinError>) -> Result<(), WorkFault> {
+        match done.map_err(WorkFault::Task)? {
+            Done::Input(input) => self.step(input),
+            Done::Scanned(scan) => {
+                let Scan { height, time, nonce, executions } = scan.map_err(WorkFault::Ledger)?;
+                self.scanning = false;
+                let fates = self.outbox.caught_up(height, nonce);
+                self.step(Input::Rescanned { time, executions });
+                self.tell_fates(fates);
+                if std::mem::take(&mut self.scan_again) {
+                    self.scan();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kept(
+        &mut self,
+        kept: Result<Result<Vec<Input>, PortError>, JoinError>,
+    ) -> Result<(), WorkFault> {
+        for input in kept.map_err(WorkFault::Task)?.map_err(WorkFault::Journal)? {
+            self.step(input);
+        }
+        Ok(())
+    }
+
+    /// Advances the machine, and again with whatever is answered at once.
+    fn step(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        let mut effects = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            self.machine.step(input, &mut effects);
+            let mut lost = Vec::new();
+            for effect in effects.drain(..) {
+                inputs.extend(self.carry_out(effect, &mut lost));
+            }
+            if !lost.is_empty() {
+                // A loss is only noted, to be made good at the next tick.
+                inputs.push_back(Input::Fates(lost));
+            }
+        }
+    }
+
+    // Effects.
+
+    /// Begins what an effect asks for; returns the answer if it is there already.
+    fn carry_out(&mut self, effect: Effect, lost: &mut Vec<(Operation, Fate)>) -> Option<Input> {
+        match effect {
+            Effect::FetchBlob { blob, service, from, within_ms } => {
+                if self.ports.blobs.at_hand(&blob) {
+                    return Some(Input::Blob { hash: blob.hash, available: true });
+                }
+                let files = Arc::clone(&self.files);
+                self.tasks.spawn(async move {
+                    let within = Duration::from_millis(within_ms);
+                    let available = files.fetch(blob, service, from, within).await;
+                    Done::Input(Input::Blob { hash: blob.hash, available })
+                });
+            }
+            Effect::Prepare { service, homes, within_ms } => {
+                let files = Arc::clone(&self.files);
+                let runtimes = (Arc::clone(&self.ports.runtime), Arc::clone(&self.ports.native));
+                self.tasks.spawn(async move {
+                    let within = Duration::from_millis(within_ms);
+                    let result = files.prepare(service, homes, within, runtimes).await;
+                    Done::Input(Input::Prepared { service, result })
+                });
+            }
+            Effect::Survey { job, execution } => {
+                if let Some(needs) = self.work.survey_at_once(&execution) {
+                    return Some(Input::Surveyed { job, needs });
+                }
+                let work = Arc::clone(&self.work);
+                self.tasks.spawn_blocking(move || {
+                    Done::Input(Input::Surveyed { job, needs: work.survey(&execution) })
+                });
+            }
+            Effect::RunTask { job, execution } => self.run(job, execution, What::Task),
+            Effect::RunVerify { job, execution } => self.run(job, execution, What::Verify),
+            Effect::RunStep { job, execution, work } => self.run(job, execution, What::Step(work)),
+            Effect::Keep { record, output } => self.to_keep.records.push((record, output)),
+            Effect::Submit(operation) => {
+                let now_ms = self.now_ms();
+                if let Err(full) = self.outbox.push(operation, now_ms) {
+                    lost.push((*full.0, Fate::Lost));
+                }
+            }
+            Effect::Forget(execution) => {
+                self.outbox.forget(&execution);
+                self.to_keep.ended.push(execution);
+            }
+            Effect::Rescan => self.scan(),
+            Effect::Note(note) => tell(&note),
+        }
+        None
+    }
+
+    /// On a thread of its own if it computes here, beside all others if a program does it.
+    fn run(&mut self, job: JobId, execution: Box<Execution>, what: What) {
+        let work = Arc::clone(&self.work);
+        if self.files.is_outside(&execution.service) {
+            self.tasks.spawn(async move { Done::Input(work.run(job, execution, what).await) });
+        } else {
+            let runtime = tokio::runtime::Handle::current();
+            self.tasks.spawn_blocking(move || {
+                Done::Input(runtime.block_on(work.run(job, execution, what)))
+            });
+        }
+    }
+
+    fn send(&mut self) {
+        let now_ms = self.now_ms();
+        for signed in self.outbox.outgoing(now_ms, &*self.ports.signer) {
+            if let Err(error) = self.ports.submit.submit(signed) {
+                tracing::debug!(%error, "a transaction was not taken and is sent again later");
+            }
+        }
+    }
+
+    fn scan(&mut self) {
+        if self.scanning {
+            self.scan_again = true;
+            return;
+        }
+        self.scanning = true;
+        let (ledger, node) = (Arc::clone(&self.ports.ledger), *self.machine.node());
+        self.tasks.spawn_blocking(move || Done::Scanned(scan(&*ledger, &node)));
+    }
+
+    /// Makes durable what has gathered while the last batch was written: one sync for all of it.
+    fn keep(&mut self) {
+        let idle = self.to_keep.records.is_empty() && self.to_keep.ended.is_empty();
+        if idle || !self.keeper.is_empty() {
+            return;
+        }
+        let count = self.to_keep.records.len().min(KEEP_MAX);
+        let records = self.to_keep.records.drain(..count).collect();
+        // A record is forgotten only after it was written.
+        let written = self.to_keep.records.is_empty();
+        let ended = if written { std::mem::take(&mut self.to_keep.ended) } else { Vec::new() };
+        let ports = self.ports.clone();
+        self.keeper.spawn_blocking(move || write(&ports, Batch { records, ended }));
+    }
+}
+
+fn tell(note: &Note) {
+    match note {
+        Note::ForeignSeal(job) => tracing::warn!(
+            execution = %job.execution,
+            "the ledger has a seal of this node that it cannot open; was its journal lost, or is its key in use elsewhere?"
+        ),
+        Note::NotKept(job) => {
+            tracing::warn!(execution = %job.execution, "a result could not be stored and is not claimed");
+        }
+        Note::TooLate(job, _) => {
+            tracing::warn!(execution = %job.execution, "the node did not come to it in time");
+        }
+        Note::Rejected(operation, rejection) => {
+            tracing::debug!(%operation, code = rejection.code(), "the ledger refused");
+        }
+        Note::Full => tracing::info!("no more jobs fit; the others wait for room"),
+    }
+}

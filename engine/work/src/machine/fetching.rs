@@ -1,0 +1,245 @@
+//! Getting what a job needs onto this node: the service, documents, payloads.
+
+use std::collections::BTreeSet;
+
+use althing_ledger::{Execution, Origin};
+use althing_types::{BlobRef, Claim, Hash};
+
+use super::needs::{documents, holders, patience_ms, unavailable, unusable, wanted};
+use super::{Effect, Holder, JobId, Machine, Note, Runs, Service, Stage, Unusable, Which};
+use crate::Work;
+use crate::conduct::Finding;
+
+/// What a job lacks before it can run.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// Whether the service is being prepared.
+    service: bool,
+    blobs: BTreeSet<Hash>,
+    survey: Survey,
+}
+
+/// Whether it is known which payloads a step reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Survey {
+    /// The documents are on their way.
+    Due,
+    Asked,
+    /// Known, or a call, whose input is one blob.
+    Done,
+}
+
+impl Missing {
+    fn is_nothing(&self) -> bool {
+        !self.service && self.blobs.is_empty() && self.survey == Survey::Done
+    }
+}
+
+impl Machine {
+    pub(super) fn fill_places(&mut self, effects: &mut Vec<Effect>) {
+        for lane in [Which::Short, Which::Long, Which::Outside] {
+            while let Some(job) = self.which(lane).next_to_fetch() {
+                self.begin_to_fetch(job, effects);
+            }
+        }
+        for lane in [Which::Short, Which::Long, Which::Outside] {
+            while let Some(job) = self.which(lane).next_to_run() {
+                self.begin_to_run(job, effects);
+            }
+        }
+    }
+
+    fn begin_to_fetch(&mut self, id: JobId, effects: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        if job.execution.due <= self.time {
+            let work = job.work;
+            self.set_stage(&id, Stage::Refused);
+            effects.push(Effect::Note(Note::TooLate(id, work)));
+            return;
+        }
+        let (service, homes) = (job.execution.service, job.execution.homes.clone());
+        let within_ms = patience_ms(&job.execution, self.time);
+        let (wanted, survey) = match &job.execution.origin {
+            Origin::Call => (wanted(&job.execution, job.work, &self.node), Survey::Done),
+            Origin::Step(input) => {
+                (documents(&job.execution, input, job.work, &self.node), Survey::Due)
+            }
+        };
+        let blobs = wanted.iter().map(|(blob, _)| blob.hash).collect();
+        let ready = matches!(self.services.get(&service), Some(Service::Ready(_)));
+        let refused = matches!(self.services.get(&service), Some(Service::Refused));
+        if let Some((job, lane)) = self.job_and_lane(&id) {
+            job.stage = Stage::Fetching(Missing { service: !ready, blobs, survey });
+            lane.fetching += 1;
+        }
+        if refused {
+            self.conclude(id, unusable, effects);
+            return;
+        }
+        if !ready {
+            match self.services.get_mut(&service) {
+                Some(Service::Preparing(jobs)) => {
+                    jobs.insert(id);
+                }
+                _ => {
+                    self.make_room_for_a_service();
+                    self.services.insert(service, Service::Preparing(BTreeSet::from([id])));
+                    effects.push(Effect::Prepare { service, homes, within_ms });
+                }
+            }
+        }
+        self.ask_for(id, service, wanted, within_ms, effects);
+    }
+
+    fn ask_for(
+        &mut self,
+        id: JobId,
+        service: Hash,
+        wanted: Vec<(BlobRef, Vec<Holder>)>,
+        within_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        for (blob, from) in wanted {
+            let jobs = self.blobs.entry(blob.hash).or_default();
+            if jobs.is_empty() {
+                effects.push(Effect::FetchBlob { blob, service, from, within_ms });
+            }
+            jobs.insert(id);
+        }
+    }
+
+    /// Forgets services that nobody waits for; preparing one again costs little.
+    fn make_room_for_a_service(&mut self) {
+        if self.services.len() >= self.config.services_max {
+            self.services.retain(|_, service| matches!(service, Service::Preparing(_)));
+        }
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        service: Hash,
+        result: Result<Runs, Unusable>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waiting = match self.services.remove(&service) {
+            Some(Service::Preparing(jobs)) => jobs,
+            Some(Service::Ready(_) | Service::Refused) | None => BTreeSet::new(),
+        };
+        match result {
+            Ok(runs) => self.services.insert(service, Service::Ready(runs)),
+            Err(Unusable::Refused) => self.services.insert(service, Service::Refused),
+            Err(Unusable::Unavailable) => None,
+        };
+        for job in waiting {
+            if result.is_err() {
+                self.conclude(job, unusable, effects);
+                continue;
+            }
+            if let Some(missing) = self.missing(&job) {
+                missing.service = false;
+            }
+            self.go_on(job, effects);
+        }
+    }
+
+    pub(super) fn blob(&mut self, hash: &Hash, available: bool, effects: &mut Vec<Effect>) {
+        for job in self.blobs.remove(hash).unwrap_or_default() {
+            if !available {
+                let lost = *hash;
+                self.conclude(job, |execution, work| unavailable(execution, work, &lost), effects);
+                continue;
+            }
+            if let Some(missing) = self.missing(&job) {
+                missing.blobs.remove(hash);
+            }
+            self.go_on(job, effects);
+        }
+    }
+
+    /// Takes in which payloads a step reads.
+    pub(super) fn surveyed(
+        &mut self,
+        id: JobId,
+        needs: Result<Vec<BlobRef>, Unusable>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(needs) = needs else {
+            self.conclude(id, unusable, effects);
+            return;
+        };
+        let (node, time) = (self.node, self.time);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Stage::Fetching(missing) = &mut job.stage else { return };
+        if missing.survey != Survey::Asked {
+            return;
+        }
+        missing.survey = Survey::Done;
+        missing.blobs = needs.iter().map(|blob| blob.hash).collect();
+        let (service, within_ms) = (job.execution.service, patience_ms(&job.execution, time));
+        let from = holders(&job.execution, &node);
+        let wanted = needs.into_iter().map(|blob| (blob, from.clone())).collect();
+        self.ask_for(id, service, wanted, within_ms, effects);
+        self.go_on(id, effects);
+    }
+
+    fn missing(&mut self, id: &JobId) -> Option<&mut Missing> {
+        match &mut self.jobs.get_mut(id)?.stage {
+            Stage::Fetching(missing) => Some(missing),
+            _ => None,
+        }
+    }
+
+    /// Asks what a step reads once its documents are here, and lets a job run that lacks nothing.
+    fn go_on(&mut self, id: JobId, effects: &mut Vec<Effect>) {
+        let Some((job, lane)) = self.job_and_lane(&id) else { return };
+        let Stage::Fetching(missing) = &mut job.stage else { return };
+        if missing.survey == Survey::Due && missing.blobs.is_empty() {
+            missing.survey = Survey::Asked;
+            let execution = Box::new(job.execution.clone());
+            effects.push(Effect::Survey { job: id, execution });
+            return;
+        }
+        if !missing.is_nothing() {
+            return;
+        }
+        job.stage = Stage::Ready;
+        let (service, due) = (job.execution.service, job.due);
+        lane.fetching -= 1;
+        let outside = matches!(self.services.get(&service), Some(Service::Ready(Runs::Outside)));
+        if outside && let Some(job) = self.jobs.get_mut(&id) {
+            job.lane = Which::Outside;
+        }
+        if let Some((_, lane)) = self.job_and_lane(&id) {
+            lane.fetching += 1;
+            lane.ready.push(service, due, id);
+        }
+    }
+
+    /// A job does not wait for these any more; who else waits for them still gets them.
+    pub(super) fn want_no_more(&mut self, id: &JobId, missing: &Missing) {
+        for hash in &missing.blobs {
+            if let Some(jobs) = self.blobs.get_mut(hash) {
+                jobs.remove(id);
+            }
+        }
+    }
+
+    /// Ends the fetching of a job with a doubt.
+    fn conclude(
+        &mut self,
+        id: JobId,
+        doubt: impl Fn(&Execution, Work) -> Claim,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((job, lane)) = self.job_and_lane(&id) else { return };
+        if !matches!(job.stage, Stage::Fetching(_)) {
+            return;
+        }
+        lane.fetching -= 1;
+        let claim = doubt(&job.execution, job.work);
+        if let Stage::Fetching(missing) = std::mem::replace(&mut job.stage, Stage::Waiting) {
+            self.want_no_more(&id, &missing);
+        }
+        self.keep(id, Finding::bare(claim), effects);
+    }
+}

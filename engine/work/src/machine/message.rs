@@ -1,0 +1,261 @@
+//! What goes into the machine and what comes out of it.
+
+use althing_ledger::{Execution, Rejection};
+use althing_types::{Address, BlobRef, EndpointId, Hash, Operation, TimeMs};
+
+use super::LaneLimits;
+use crate::runtime::{TaskRun, VerifyRun};
+use crate::{Finding, Record, Work};
+
+/// The node's part in one round of one execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId {
+    /// The execution.
+    pub execution: Hash,
+    /// The committee's round.
+    pub round: u32,
+}
+
+/// Bounds of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most jobs that are open at once; more are taken up once some of them are done.
+    pub jobs_max: usize,
+    /// Tasks whose time limit is at most this are short, in milliseconds.
+    pub short_ms_max: u32,
+    /// Places for short tasks.
+    pub short: LaneLimits,
+    /// Places for long tasks.
+    pub long: LaneLimits,
+    /// Places for tasks of native services: programs outside of the node, which wait more than they
+    /// compute. They are fetched for in the lane of their length.
+    pub outside: LaneLimits,
+    /// Most services that are remembered as ready.
+    pub services_max: usize,
+}
+
+impl Config {
+    /// For a machine with this many processors: long tasks never take more than half of them.
+    #[must_use]
+    pub fn for_processors(processors: usize) -> Self {
+        let processors = processors.max(1);
+        Self {
+            jobs_max: 8192,
+            short_ms_max: 5_000,
+            short: LaneLimits { fetching_max: 64, running_max: processors },
+            long: LaneLimits { fetching_max: 16, running_max: (processors / 2).max(1) },
+            outside: LaneLimits { fetching_max: 0, running_max: 2048 },
+            services_max: 256,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A block changed executions of which the node is or was a member.
+    Committed {
+        /// The block's time.
+        time: TimeMs,
+        /// As they are after the block: open, or final.
+        executions: Vec<Execution>,
+    },
+    /// The node has started.
+    Restarted {
+        /// The last block's time.
+        time: TimeMs,
+        /// All open executions of which the node is or was a member.
+        executions: Vec<Execution>,
+        /// All that the journal holds.
+        records: Vec<Record>,
+    },
+    /// Answers [`Effect::Rescan`], or follows missed blocks.
+    Rescanned {
+        /// The last block's time.
+        time: TimeMs,
+        /// All open executions of which the node is or was a member.
+        executions: Vec<Execution>,
+    },
+    /// Answers [`Effect::Prepare`].
+    Prepared {
+        /// The service.
+        service: Hash,
+        /// Whether its tasks can run now, and where.
+        result: Result<Runs, Unusable>,
+    },
+    /// Answers [`Effect::FetchBlob`].
+    Blob {
+        /// The blob.
+        hash: Hash,
+        /// True: its bytes are on this node. False: nobody had them in time.
+        available: bool,
+    },
+    /// Answers [`Effect::Survey`].
+    Surveyed {
+        /// The job.
+        job: JobId,
+        /// The payloads that the step reads; or why its application cannot be followed.
+        needs: Result<Vec<BlobRef>, Unusable>,
+    },
+    /// Answers [`Effect::RunTask`].
+    TaskDone {
+        /// The job.
+        job: JobId,
+        /// What came of it.
+        run: TaskRun,
+    },
+    /// Answers [`Effect::RunVerify`].
+    VerifyDone {
+        /// The job.
+        job: JobId,
+        /// What came of it.
+        run: VerifyRun,
+    },
+    /// Answers [`Effect::RunStep`].
+    StepDone {
+        /// The job.
+        job: JobId,
+        /// What came of it.
+        finding: Finding,
+    },
+    /// Answers [`Effect::Keep`].
+    Kept {
+        /// The job.
+        job: JobId,
+        /// True: durable. False: this node could not store it, and must not claim it.
+        kept: bool,
+    },
+    /// What became of operations that were submitted.
+    Fates(Vec<(Operation, Fate)>),
+    /// Time has passed; what was lost is tried again.
+    Tick,
+}
+
+/// What became of a submitted operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The ledger carried it out.
+    Done,
+    /// The ledger refused it.
+    Rejected(Rejection),
+    /// Nobody knows: it has to be derived again from the state.
+    Lost,
+}
+
+/// Where the tasks of a service run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// In the node's sandbox.
+    Inside,
+    /// In a program that is connected to the node.
+    Outside,
+}
+
+/// Why a service's tasks cannot run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Its files could not be fetched; they may be there next time.
+    Unavailable,
+    /// Its files are not what the ledger says, or the runtime refuses them; for good.
+    Refused,
+}
+
+/// Who may have a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// This endpoint.
+    Endpoint(EndpointId),
+    /// This node, at the endpoint of its offer of the execution's service.
+    Node(Address),
+}
+
+/// What the machine asks for. Effects are carried out in order, each begun before the next.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an effect is carried out at once, never kept")]
+pub enum Effect {
+    /// Get a blob onto this node, or find that it is here. Answered by [`Input::Blob`].
+    FetchBlob {
+        /// The blob; bytes of another length are not it.
+        blob: BlobRef,
+        /// The service to whose offers [`Holder::Node`] refers.
+        service: Hash,
+        /// Who may have it, the likeliest first.
+        from: Vec<Holder>,
+        /// How long to try, in milliseconds.
+        within_ms: u64,
+    },
+    /// Get a service's files, hold them to the ledger and compile them. Answered by
+    /// [`Input::Prepared`].
+    Prepare {
+        /// The service.
+        service: Hash,
+        /// Who may have its files, beside the nodes that offer it.
+        homes: Vec<EndpointId>,
+        /// How long to try, in milliseconds.
+        within_ms: u64,
+    },
+    /// Run a task of a prepared service on a blob that is here. Answered by [`Input::TaskDone`].
+    RunTask {
+        /// The job.
+        job: JobId,
+        /// Service, task and input.
+        execution: Box<Execution>,
+    },
+    /// Judge an answer with a prepared service on blobs that are here. Answered by
+    /// [`Input::VerifyDone`].
+    RunVerify {
+        /// The job.
+        job: JobId,
+        /// Service, task, input and the executor's answer.
+        execution: Box<Execution>,
+    },
+    /// Hold the documents of a step, which are here, to the ledger, and tell which payloads it reads.
+    /// Answered by [`Input::Surveyed`].
+    Survey {
+        /// The job.
+        job: JobId,
+        /// Whose origin is a step.
+        execution: Box<Execution>,
+    },
+    /// Evaluate a step from payloads that are here, then run or judge its task. Answered by
+    /// [`Input::StepDone`].
+    RunStep {
+        /// The job.
+        job: JobId,
+        /// Whose origin is a step.
+        execution: Box<Execution>,
+        /// Whether to run or to judge.
+        work: Work,
+    },
+    /// Store the output, then the record, and make both durable. Answered by [`Input::Kept`].
+    Keep {
+        /// What the node found out.
+        record: Record,
+        /// The output's bytes, which others will ask for.
+        output: Option<Vec<u8>>,
+    },
+    /// Bring an operation to the ledger. Answered by [`Input::Fates`].
+    Submit(Operation),
+    /// The execution has ended: its records, and operations in line, are of no use any more.
+    Forget(Hash),
+    /// There is room again: read the open executions. Answered by [`Input::Rescanned`].
+    Rescan,
+    /// Tell people.
+    Note(Note),
+}
+
+/// What people should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The ledger has a seal of this node that the node cannot open: its journal was lost, or
+    /// somebody else uses its key. It stays silent, since a wrong opening costs more.
+    ForeignSeal(JobId),
+    /// The work is done and could not be stored, so it is not claimed.
+    NotKept(JobId),
+    /// The deadline passed before the node came to it.
+    TooLate(JobId, Work),
+    /// The ledger refused an operation.
+    Rejected(Box<Operation>, Rejection),
+    /// No more jobs fit.
+    Full,
+}

@@ -1,0 +1,202 @@
+//! What the worker asks of the world. Each port has a twin in [`simulated`](crate::simulated) or in
+//! the tests; the real ones are adapters and the node.
+
+use std::pin::Pin;
+
+use althing_manifest::Manifest;
+use althing_state::View;
+use althing_types::{
+    Address, BlobRef, EndpointId, Hash, Name, Observe, SignedTransaction, Transaction,
+};
+
+use crate::runtime::{TaskRun, VerifyRun};
+use crate::{Fate, Record, Unusable};
+
+/// A future that a trait object can return.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A port failed; the node's log says how.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub struct PortError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// Why it failed.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Bytes by their hash.
+pub trait Blobs: Send + Sync + 'static {
+    /// The bytes, if they are on this node. May block on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if the disk refuses.
+    fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Keeps bytes for this node and for others; durable when it returns. May block on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if they do not fit or the disk refuses.
+    fn keep(&self, bytes: &[u8]) -> Result<(), PortError>;
+
+    /// As [`keep`](Self::keep), of several: one wait for the disk where that can be. The first that
+    /// cannot be kept is told, and the others may be kept or not.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if they do not fit or the disk refuses.
+    fn keep_all(&self, blobs: &[&[u8]]) -> Result<(), PortError> {
+        blobs.iter().try_for_each(|bytes| self.keep(bytes))
+    }
+
+    /// Whether [`local`](Self::local) has the bytes without waiting for the disk.
+    fn at_hand(&self, blob: &BlobRef) -> bool {
+        let _unknown = blob;
+        false
+    }
+
+    /// Asks one endpoint, once. The bytes need not be checked yet.
+    fn fetch(&self, blob: BlobRef, from: EndpointId) -> BoxFuture<Option<Vec<u8>>>;
+}
+
+/// Programs outside of the node that do the tasks of native services, such as one that is connected
+/// by HTTP.
+///
+/// As with a [`Runtime`](crate::Runtime), whatever a program does is an outcome.
+pub trait Native: Send + Sync + 'static {
+    /// Makes a native service ready; one that is ready already costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::Unavailable`] while no program is connected; [`Unusable::Refused`] if its manifest
+    /// cannot be followed.
+    fn prepare(&self, service: &Hash, manifest: &Manifest) -> Result<(), Unusable>;
+
+    /// Has a task of a service done that is ready.
+    fn task(&self, assignment: Assignment) -> BoxFuture<TaskRun>;
+
+    /// Has another node's result of a task judged.
+    fn verify(&self, assignment: Assignment, status: Name, output: Vec<u8>)
+    -> BoxFuture<VerifyRun>;
+}
+
+/// What a program is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The execution.
+    pub execution: Hash,
+    /// Equal for every attempt and every node: what has an effect in the world has it once a key.
+    pub key: Hash,
+    /// The service.
+    pub service: Hash,
+    /// One of its tasks.
+    pub task: Name,
+    /// Canonical JSON.
+    pub input: Vec<u8>,
+}
+
+/// A node without programs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPrograms;
+
+impl Native for NoPrograms {
+    fn prepare(&self, _: &Hash, _: &Manifest) -> Result<(), Unusable> {
+        Err(Unusable::Unavailable)
+    }
+
+    fn task(&self, _: Assignment) -> BoxFuture<TaskRun> {
+        Box::pin(std::future::ready(TaskRun::unavailable("no program is connected")))
+    }
+
+    fn verify(&self, _: Assignment, _: Name, _: Vec<u8>) -> BoxFuture<VerifyRun> {
+        Box::pin(std::future::ready(VerifyRun::inconclusive("no program is connected")))
+    }
+}
+
+/// Whoever brings observations to the outbox, and hears what became of them. A lost one is asked for
+/// again.
+pub trait Observations: Send + Sync + 'static {
+    /// Must not wait.
+    fn fates(&self, fates: Vec<(Observe, Fate)>);
+}
+
+/// Nobody observes here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl Observations for Unobserved {
+    fn fates(&self, fates: Vec<(Observe, Fate)>) {
+        drop(fates);
+    }
+}
+
+/// What the node must not forget: a few records for each open execution.
+pub trait Journal: Send + Sync + 'static {
+    /// Adds records, or replaces those of the same job; durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if they are not durable.
+    fn remember(&self, records: &[Record]) -> Result<(), PortError>;
+
+    /// Removes all records of these executions. Need not be durable.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if the disk refuses.
+    fn forget(&self, executions: &[Hash]) -> Result<(), PortError>;
+
+    /// All records.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if they cannot be read.
+    fn recall(&self) -> Result<Vec<Record>, PortError>;
+}
+
+/// The committed state.
+pub trait LedgerAccess: Send + Sync + 'static {
+    /// A state as of one height.
+    type Snapshot: View;
+
+    /// The newest state with its height and time.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if it cannot be read.
+    fn newest(&self) -> Result<Newest<Self::Snapshot>, PortError>;
+}
+
+/// A state and where it stands.
+#[derive(Clone, Debug)]
+pub struct Newest<S> {
+    /// The state after the block.
+    pub state: S,
+    /// The block's height.
+    pub height: althing_types::Height,
+    /// The block's time.
+    pub time: althing_types::TimeMs,
+}
+
+/// The way to the mempool.
+pub trait Submit: Send + Sync + 'static {
+    /// Hands over a transaction. Never waits; a transaction that finds no room is handed over again
+    /// later.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if it was not taken.
+    fn submit(&self, transaction: SignedTransaction) -> Result<(), PortError>;
+}
+
+/// The node's key.
+pub trait TransactionSigner: Send + Sync {
+    /// The account.
+    fn address(&self) -> Address;
+
+    /// Signs for the account, which is the transaction's.
+    fn sign(&self, transaction: Transaction) -> SignedTransaction;
+}

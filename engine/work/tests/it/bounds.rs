@@ -1,0 +1,191 @@
+//! The worker's bounds hold, and what did not fit is done later.
+
+use althing_types::{Address, Operation};
+use althing_work::{Effect, Fate, Input, JobId, LaneLimits, Machine, Note, Runs};
+
+use crate::world::{CONFIG, World, honest, node_address, open_executions, right, secret};
+
+fn inputs(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("input {n}")).collect()
+}
+
+fn call(world: &mut World, count: usize, task: &str) -> Vec<althing_types::Hash> {
+    let inputs = inputs(count);
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    world.call(task, 1, &inputs)
+}
+
+#[test]
+fn what_does_not_fit_is_taken_up_when_there_is_room() {
+    let mut world = World::new(honest(2));
+    for index in 0..2 {
+        world.nodes[index].config.jobs_max = 4;
+        world.start(index);
+    }
+    let ids = call(&mut world, 20, "total");
+    for _ in 0..200 {
+        world.pass();
+        assert!(world.nodes.iter().all(|node| node.machine.jobs() <= 4));
+    }
+    world.settle(&ids, 1);
+    for (id, input) in ids.iter().zip(inputs(20)) {
+        assert_eq!(*world.outcome(id), right("total", &input));
+    }
+    assert!(world.nodes[0].notes.contains(&Note::Full));
+    world.assert_tidy();
+}
+
+/// Executions in which node 0 is assigned, as a block shows them, without any node working.
+fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>) {
+    let mut world = World::new(
+        (0..2)
+            .map(|_| -> Box<dyn Fn() -> Box<dyn althing_work::Conduct>> {
+                Box::new(|| Box::new(althing_faults::Mute))
+            })
+            .collect(),
+    );
+    call(&mut world, count, task);
+    world.pass();
+    world.pass();
+    let executions = open_executions(&world.state, &node_address(0));
+    assert_eq!(executions.len(), count);
+    (world, executions)
+}
+
+fn machine(limits: LaneLimits) -> Machine {
+    let config = althing_work::Config { short: limits, long: limits, ..CONFIG };
+    Machine::new(config, node_address(0), secret(0))
+}
+
+fn step(machine: &mut Machine, input: Input) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    machine.step(input, &mut effects);
+    effects
+}
+
+fn ran(effects: &[Effect]) -> Vec<JobId> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::RunTask { job, .. } => Some(*job),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn fetching_and_running_are_bounded_by_the_lane() {
+    let (_, executions) = assigned(30, "total");
+    let service = executions[0].service;
+    let mut machine = machine(LaneLimits { fetching_max: 5, running_max: 2 });
+    let time = althing_types::TimeMs(0);
+    let effects = step(&mut machine, Input::Committed { time, executions });
+    let fetched: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::FetchBlob { blob, .. } => Some(blob.hash),
+            _ => None,
+        })
+        .collect();
+    let prepared = effects.iter().filter(|e| matches!(e, Effect::Prepare { .. })).count();
+    assert_eq!((fetched.len(), prepared), (5, 1));
+    assert_eq!(ran(&step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) })), []);
+    let mut running = Vec::new();
+    for hash in fetched {
+        running.extend(ran(&step(&mut machine, Input::Blob { hash, available: true })));
+    }
+    assert_eq!(running.len(), 2);
+}
+
+#[test]
+fn the_same_assignment_seen_twice_is_one_job() {
+    let (_, executions) = assigned(1, "total");
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    let input = Input::Committed { time, executions };
+    assert!(!step(&mut machine, input.clone()).is_empty());
+    assert_eq!(step(&mut machine, input), []);
+    assert_eq!(machine.jobs(), 1);
+}
+
+#[test]
+fn a_job_whose_deadline_has_passed_is_not_begun() {
+    let (_, executions) = assigned(1, "total");
+    let (id, round, due) = (executions[0].id, executions[0].round, executions[0].due);
+    let mut machine = machine(CONFIG.short);
+    let effects = step(&mut machine, Input::Committed { time: due, executions });
+    let job = JobId { execution: id, round };
+    assert_eq!(effects, [Effect::Note(Note::TooLate(job, althing_work::Work::Task))]);
+}
+
+#[test]
+fn a_job_that_ended_while_it_ran_keeps_its_place_until_it_is_done() {
+    let (_, executions) = assigned(2, "total");
+    let service = executions[0].service;
+    let mut machine = machine(LaneLimits { fetching_max: 2, running_max: 1 });
+    let time = althing_types::TimeMs(0);
+    step(&mut machine, Input::Committed { time, executions: executions.clone() });
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    let mut running = Vec::new();
+    for execution in &executions {
+        let hash = execution.input.hash;
+        running.extend(ran(&step(&mut machine, Input::Blob { hash, available: true })));
+    }
+    let [first] = running[..] else { panic!("one place, {} at work", running.len()) };
+    let open = executions.into_iter().filter(|e| e.id != first.execution).collect();
+    let effects = step(&mut machine, Input::Rescanned { time, executions: open });
+    assert_eq!(effects, [Effect::Forget(first.execution)]);
+    let run = althing_work::TaskRun {
+        result: Err(althing_work::Unfinished::Failed(althing_types::Failure::Trap)),
+        fuel_used: 0,
+        duration_us: 0,
+        log: Vec::new(),
+    };
+    let effects = step(&mut machine, Input::TaskDone { job: first, run });
+    assert_eq!(ran(&effects).len(), 1, "the place went to the other one: {effects:?}");
+    assert_eq!(effects.len(), 1, "nothing is claimed for what has ended");
+}
+
+#[test]
+fn a_claim_that_could_not_be_stored_is_not_made() {
+    let (_, executions) = assigned(1, "total");
+    let (service, hash) = (executions[0].service, executions[0].input.hash);
+    let job = JobId { execution: executions[0].id, round: executions[0].round };
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    step(&mut machine, Input::Committed { time, executions });
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    step(&mut machine, Input::Blob { hash, available: false });
+    let effects = step(&mut machine, Input::Kept { job, kept: false });
+    assert_eq!(effects, [Effect::Note(Note::NotKept(job))]);
+    assert_eq!(step(&mut machine, Input::Tick), []);
+}
+
+#[test]
+fn a_lost_operation_is_said_again_at_the_next_tick() {
+    let (_, executions) = assigned(1, "total");
+    let (service, hash) = (executions[0].service, executions[0].input.hash);
+    let job = JobId { execution: executions[0].id, round: executions[0].round };
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    step(&mut machine, Input::Committed { time, executions });
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    step(&mut machine, Input::Blob { hash, available: false });
+    let effects = step(&mut machine, Input::Kept { job, kept: true });
+    let [Effect::Submit(operation @ Operation::Seal(_))] = &effects[..] else {
+        panic!("a seal is due: {effects:?}")
+    };
+    assert_eq!(step(&mut machine, Input::Tick), [], "once is enough");
+    let fates = vec![(operation.clone(), Fate::Lost)];
+    assert_eq!(step(&mut machine, Input::Fates(fates)), []);
+    assert_eq!(step(&mut machine, Input::Tick), effects);
+}
+
+#[test]
+fn a_strangers_execution_is_no_job() {
+    let (_, executions) = assigned(3, "total");
+    let mut machine = Machine::new(CONFIG, Address([77; 20]), secret(0));
+    let time = althing_types::TimeMs(0);
+    assert_eq!(step(&mut machine, Input::Committed { time, executions }), []);
+    assert_eq!(machine.jobs(), 0);
+}

@@ -1,0 +1,104 @@
+//! A chain without a chain: transfers are lines of a file, payments are posted by hand.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy::primitives::keccak256;
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Wallet, address, amount};
+use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
+
+pub(super) struct Twin {
+    wallet: Wallet,
+    file: PathBuf,
+    writing: Mutex<()>,
+}
+
+impl Twin {
+    pub(super) fn open(wallet: Wallet, setup: &Setup) -> Self {
+        Self { wallet, file: setup.folder.join("transfers.jsonl"), writing: Mutex::new(()) }
+    }
+
+    fn transfer(&self, task: &Task) -> Result<Answer, Trouble> {
+        let checked = (|| {
+            if task.name == "erc20_transfer" {
+                address(task, "token")?;
+            }
+            Ok((address(task, "to")?, amount(task)?))
+        })();
+        let (to, amount) = match checked {
+            Ok(checked) => checked,
+            Err(rejected) => return Ok(rejected),
+        };
+        let transaction = keccak256(&task.key).to_string();
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = std::fs::read_to_string(&self.file).unwrap_or_default();
+        if !known.contains(&transaction) {
+            let line = json!({
+                "tx": transaction, "to": to.to_string(), "amount": amount.to_string(),
+                "token": task.input.get("token"),
+            });
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.file)
+                .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+                .map_err(|error| Trouble::Again(error.to_string()))?;
+        }
+        Ok(Answer::new("sent", json!({ "tx": transaction })))
+    }
+}
+
+#[async_trait]
+impl Bridge for Twin {
+    async fn task(&self, task: Task) -> Result<Answer, Trouble> {
+        match task.name.as_str() {
+            "create_address" => self.wallet.create(&task),
+            "transfer" | "erc20_transfer" => self.transfer(&task),
+            other => Err(Trouble::Never(format!("ethereum has no task '{other}'"))),
+        }
+    }
+
+    fn routes(self: Arc<Self>, outbox: Outbox) -> Router {
+        let shown = get(async move || {
+            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+            axum::Json(lines.collect::<Vec<Value>>())
+        });
+        Router::new().route("/transfers", shown).route("/pay", post(pay)).with_state(outbox)
+    }
+}
+
+#[derive(Deserialize)]
+struct Payment {
+    to: String,
+    amount: String,
+    /// The transaction; equal ones are one payment.
+    tx: Option<String>,
+}
+
+async fn pay(State(outbox): State<Outbox>, payment: axum::Json<Payment>) -> Response {
+    let axum::Json(Payment { to, amount, tx }) = payment;
+    let tx = tx.unwrap_or_else(|| keccak256(format!("{to} {amount}")).to_string());
+    let sighting = Sighting {
+        kind: "received".to_owned(),
+        id: tx.clone(),
+        data: json!({ "to": to, "from": "0x0000000000000000000000000000000000000000",
+                      "amount": amount, "tx": tx }),
+    };
+    match outbox.add(sighting).await {
+        Ok(fresh) => {
+            (StatusCode::ACCEPTED, axum::Json(json!({ "duplicate": !fresh }))).into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}

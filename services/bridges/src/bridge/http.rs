@@ -1,0 +1,192 @@
+//! `http`: a receiver of webhooks, and requests to hosts on an allow list.
+//!
+//! Settings: `{"hooks": {"shop": {"secret": "whsec_…"}, "open": {}}, "allow": ["api.example.org"]}`.
+//! A hook with a secret takes only posts that are signed by Standard Webhooks, not older than five
+//! minutes. An event's id is `webhook-id`, else `idempotency-key`, else the hash of the body, so a
+//! repeated delivery is the same event. The twin answers requests by itself, with what was sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use sha3::{Digest as _, Keccak256};
+use standardwebhooks::Webhook;
+
+use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer that is handed on, in bytes.
+const BODY_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) struct Http {
+    hooks: BTreeMap<String, Option<Webhook>>,
+    allow: Vec<String>,
+    twin: bool,
+}
+
+impl Http {
+    pub(super) fn open(setup: &Setup) -> Result<Self> {
+        let hooks = setup.config.0.get("hooks").and_then(Value::as_object);
+        let hooks = hooks
+            .into_iter()
+            .flatten()
+            .map(|(name, hook)| {
+                let secret = hook.get("secret").and_then(Value::as_str);
+                let secret = secret.map(Webhook::new).transpose();
+                Ok((name.clone(), secret.with_context(|| format!("the secret of hook '{name}'"))?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { hooks, allow: setup.config.texts("allow"), twin: setup.twin })
+    }
+
+    fn is_allowed(&self, uri: &Uri) -> bool {
+        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        let authority = uri.authority().map(|authority| authority.as_str().to_owned());
+        let host = uri.host().unwrap_or_default();
+        // A name with a port allows that port only; user names in addresses hide hosts from people.
+        scheme
+            && authority.as_ref().is_some_and(|authority| !authority.contains('@'))
+            && self.allow.iter().any(|allowed| {
+                allowed == host || authority.as_ref().is_some_and(|authority| authority == allowed)
+            })
+    }
+}
+
+#[async_trait]
+impl Bridge for Http {
+    async fn task(&self, task: Task) -> Result<Answer, Trouble> {
+        if task.name != "request" {
+            return Err(Trouble::Never(format!("http has no task '{}'", task.name)));
+        }
+        let method = match task.text("method") {
+            "" => "GET",
+            other => other,
+        };
+        let url = task.text("url");
+        let refused = |why: &str| Ok(Answer::new("refused", json!({ "reason": why })));
+        let Ok(uri) = url.parse::<Uri>() else { return refused("not an address") };
+        if !self.twin && !self.is_allowed(&uri) {
+            return refused("the host is not on the allow list");
+        }
+        if task.begun && method != "GET" && method != "HEAD" {
+            // It may have had its effect, and nobody can tell.
+            return Ok(Answer::new("uncertain", json!({})));
+        }
+        let body = task.input.get("body").map(Value::to_string);
+        if self.twin {
+            let echo = json!({ "method": method, "url": url, "body": task.input.get("body") });
+            return Ok(Answer::new("ok", json!({ "code": 200, "body": echo.to_string() })));
+        }
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", "application/json")
+            .header("idempotency-key", &task.key)
+            .body(body.unwrap_or_default());
+        let Ok(request) = request else { return refused("not a request") };
+        let sent = tokio::task::spawn_blocking(move || send(request)).await;
+        let (code, body) = sent.map_err(|_| Trouble::Again("the thread panicked".to_owned()))??;
+        let status = if (200..300).contains(&code) { "ok" } else { "failed" };
+        Ok(Answer::new(status, json!({ "code": code, "body": body })))
+    }
+
+    fn routes(self: Arc<Self>, outbox: Outbox) -> Router {
+        Router::new().route("/hooks/{name}", post(receive)).with_state((self, outbox))
+    }
+}
+
+fn send(request: axum::http::Request<String>) -> Result<(u16, String), Trouble> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(REQUEST_TIMEOUT))
+        .http_status_as_error(false)
+        // A redirect could lead past the allow list.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build()
+        .into();
+    let reply = agent.run(request).map_err(|error| Trouble::Again(error.to_string()))?;
+    let code = reply.status().as_u16();
+    if matches!(code, 429 | 502..=504) {
+        return Err(Trouble::Again(format!("the host answered {code}")));
+    }
+    let body = reply
+        .into_body()
+        .into_with_config()
+        .limit(BODY_BYTES_MAX)
+        .lossy_utf8(true)
+        .read_to_string()
+        .map_err(|error| Trouble::Never(format!("the answer cannot be read: {error}")))?;
+    Ok((code, body))
+}
+
+async fn receive(
+    State((http, outbox)): State<(Arc<Http>, Outbox)>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let said = |status: StatusCode, text: Value| (status, axum::Json(text)).into_response();
+    let Some(secret) = http.hooks.get(&name) else {
+        return said(StatusCode::NOT_FOUND, json!({ "error": "there is no such hook" }));
+    };
+    if secret.as_ref().is_some_and(|secret| secret.verify(&body, &headers).is_err()) {
+        let error = json!({ "error": "the signature is not the sender's, or too old" });
+        return said(StatusCode::UNAUTHORIZED, error);
+    }
+    let Ok(data) = serde_json::from_slice::<Value>(&body) else {
+        return said(StatusCode::UNPROCESSABLE_ENTITY, json!({ "error": "the body is not JSON" }));
+    };
+    let named = ["webhook-id", "idempotency-key"]
+        .iter()
+        .find_map(|header| headers.get(*header)?.to_str().ok())
+        .map(str::to_owned);
+    let id = named.unwrap_or_else(|| hex::encode(Keccak256::digest(&body)));
+    let sighting = Sighting {
+        kind: "received".to_owned(),
+        id: format!("{name} {id}"),
+        data: json!({ "hook": name, "id": id, "body": data }),
+    };
+    match outbox.add(sighting).await {
+        Ok(fresh) => said(StatusCode::ACCEPTED, json!({ "duplicate": !fresh })),
+        Err(error) => {
+            tracing::warn!(%error, "a webhook is refused");
+            said(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": "not kept; post it again" }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_on_the_list_are_asked() {
+        let http = Http {
+            hooks: BTreeMap::new(),
+            allow: vec!["api.example.org".to_owned(), "127.0.0.1:81".to_owned()],
+            twin: false,
+        };
+        let allowed = |text: &str| text.parse().is_ok_and(|uri| http.is_allowed(&uri));
+        assert!(allowed("https://api.example.org/v1"));
+        assert!(allowed("http://127.0.0.1:81/"));
+        for url in [
+            "http://127.0.0.1:80/",
+            "https://api.example.org.evil.net/",
+            "https://api.example.org@evil.net/",
+            "https://me@api.example.org/",
+            "file:///etc/passwd",
+            "/relative",
+        ] {
+            assert!(!allowed(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `sql`: `SQLite` and `PostgreSQL`: insert, query, and rows that appear.
+//!
+//! Settings: `{"url": "sqlite:shop.db" | "postgres://…", "tables": ["orders"], "watch": ["orders"]}`. Only
+//! the tables that are named can be written to; a watched one has a growing integer column `id`. An
+//! insert and its idempotency key are one transaction, so it happens exactly once. `verify` looks
+//! whether the row is still there, unchanged. The twin is a `SQLite` file of the bridge's own.
+
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+
+use crate::{Answer, Bridge, Judgement, Outbox, Setup, Sighting, Task, Trouble};
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Most rows of a query, and of one look at a watched table.
+const ROWS_MAX: usize = 1000;
+
+/// What one kind of database can do.
+#[async_trait]
+trait Database: Send + Sync + 'static {
+    /// Inserts a row under a key, once; its `id`.
+    async fn insert(
+        &self,
+        table: &str,
+        row: &Map<String, Value>,
+        key: &str,
+    ) -> Result<i64, Failure>;
+    /// The row that was inserted under a key, if it is there, and the row as it was inserted.
+    async fn inserted(&self, key: &str) -> Result<Option<(Option<Value>, Value)>, Failure>;
+    /// Rows of a reading statement.
+    async fn query(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Value>, Failure>;
+    /// Rows of a table above an `id`, ascending.
+    async fn after(&self, table: &str, id: i64) -> Result<Vec<(i64, Value)>, Failure>;
+}
+
+/// Why a database did not do it.
+#[derive(Debug)]
+enum Failure {
+    /// The statement is at fault.
+    Statement(String),
+    /// The database cannot be reached or is busy.
+    Away(String),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Statement(why) => Self::Never(why),
+            Failure::Away(why) => Self::Again(why),
+        }
+    }
+}
+
+struct Sql {
+    database: Box<dyn Database>,
+    tables: Vec<String>,
+    watched: Vec<String>,
+}
+
+pub(super) async fn open(setup: &Setup) -> Result<Arc<dyn Bridge>> {
+    let (tables, watched) = (setup.config.texts("tables"), setup.config.texts("watch"));
+    for table in tables.iter().chain(&watched) {
+        ensure!(is_plain(table), "'{table}' is no plain name of a table");
+    }
+    let create = setup.config.text("create");
+    let url = setup.config.text("url").filter(|_| !setup.twin);
+    let database: Box<dyn Database> = match url {
+        Some(url) if url.starts_with("postgres") => {
+            Box::new(postgres::Postgres::open(url, create).await?)
+        }
+        Some(url) => {
+            let path = url.strip_prefix("sqlite:").context("`url` is sqlite:… or postgres://…")?;
+            Box::new(sqlite::Sqlite::open(std::path::Path::new(path), create)?)
+        }
+        None => Box::new(sqlite::Sqlite::open(&setup.folder.join("twin.db"), create)?),
+    };
+    Ok(Arc::new(Sql { database, tables, watched }))
+}
+
+/// Names go into statements as they are, so they are letters, digits and underscores.
+fn is_plain(name: &str) -> bool {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    begins && name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[async_trait]
+impl Bridge for Sql {
+    async fn task(&self, task: Task) -> Result<Answer, Trouble> {
+        let rejected = |why: String| Ok(Answer::new("rejected", json!({ "reason": why })));
+        match task.name.as_str() {
+            "insert" => {
+                let table = task.text("table");
+                if !self.tables.iter().any(|known| known == table) {
+                    return rejected(format!("the table '{table}' may not be written to"));
+                }
+                let Some(row) = task.input.get("row").and_then(Value::as_object) else {
+                    return rejected("the row is not an object".to_owned());
+                };
+                if let Some(name) = row.keys().find(|name| !is_plain(name)) {
+                    return rejected(format!("'{name}' is no plain name of a column"));
+                }
+                match self.database.insert(table, row, &task.key).await {
+                    Ok(id) => Ok(Answer::new("ok", json!({ "id": id, "key": task.key }))),
+                    Err(Failure::Statement(why)) => rejected(why),
+                    Err(away) => Err(away.into()),
+                }
+            }
+            "query" => {
+                let parameters = task.input.get("parameters").and_then(Value::as_array);
+                let parameters = parameters.cloned().unwrap_or_default();
+                match self.database.query(task.text("sql"), &parameters).await {
+                    Ok(rows) => Ok(Answer::new("ok", json!({ "rows": rows }))),
+                    Err(Failure::Statement(why)) => rejected(why),
+                    Err(away) => Err(away.into()),
+                }
+            }
+            other => Err(Trouble::Never(format!("sql has no task '{other}'"))),
+        }
+    }
+
+    async fn verify(&self, task: Task, answer: Answer) -> Result<Judgement, Trouble> {
+        let invalid = |why: &str| Ok(Judgement { valid: false, reason: why.to_owned() });
+        let valid = Ok(Judgement { valid: true, reason: String::new() });
+        match (task.name.as_str(), answer.status.as_str()) {
+            ("insert", "ok") => {
+                let key = answer.output.get("key").and_then(Value::as_str).unwrap_or_default();
+                match self.database.inserted(key).await? {
+                    None => invalid("no row was inserted under this key"),
+                    Some((None, _)) => invalid("the row is gone"),
+                    Some((Some(now), then)) if now != then => invalid("the row was changed"),
+                    Some(_) => valid,
+                }
+            }
+            ("query", "ok") => {
+                let parameters = task.input.get("parameters").and_then(Value::as_array);
+                let parameters = parameters.cloned().unwrap_or_default();
+                let rows = self.database.query(task.text("sql"), &parameters).await?;
+                if answer.output.get("rows") == Some(&Value::Array(rows)) {
+                    valid
+                } else {
+                    invalid("the query gives other rows here")
+                }
+            }
+            _ => invalid("a rejection cannot be checked"),
+        }
+    }
+
+    fn watch(self: Arc<Self>, outbox: Outbox) {
+        for index in 0..self.watched.len() {
+            tokio::spawn(look(Arc::clone(&self), index, outbox.clone()));
+        }
+    }
+}
+
+async fn look(sql: Arc<Sql>, index: usize, outbox: Outbox) {
+    let Some(table) = sql.watched.get(index) else { return };
+    let note = format!("last row of {table}");
+    let noted = outbox.memory().note(&note).ok().flatten();
+    let mut last: i64 = noted.and_then(|text| text.parse().ok()).unwrap_or(0);
+    loop {
+        match sql.database.after(table, last).await {
+            Ok(rows) => {
+                for (id, row) in rows {
+                    let sighting = Sighting {
+                        kind: "row".to_owned(),
+                        id: format!("{table} {id}"),
+                        data: json!({ "table": table, "id": id, "row": row }),
+                    };
+                    if outbox.add(sighting).await.is_err() {
+                        break;
+                    }
+                    last = id;
+                }
+                if let Err(error) = outbox.memory().set_note(&note, &last.to_string()) {
+                    tracing::warn!(%error, table, "rows may be told of again, under the same ids");
+                }
+            }
+            Err(Failure::Statement(why)) => {
+                tracing::error!(why, table, "the table is not watched");
+                return;
+            }
+            Err(Failure::Away(why)) => tracing::warn!(why, table, "the database is away"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_be_more_than_names_are_refused() {
+        assert!(is_plain("orders_2"));
+        for name in ["", "a b", "a;drop", "1a", "a\"b", "é"] {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `PostgreSQL`. Values come and go as JSON: `json_populate_record` and `to_jsonb` know every column type.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::error::Severity;
+use tokio_postgres::types::Json;
+use tokio_postgres::{Client, NoTls};
+
+use super::{Database, Failure, ROWS_MAX};
+
+pub(super) struct Postgres {
+    url: String,
+    client: Arc<Mutex<Option<Client>>>,
+}
+
+const INSERTS: &str = "CREATE TABLE IF NOT EXISTS althing_inserts
+     (key TEXT PRIMARY KEY, name TEXT NOT NULL, id BIGINT NOT NULL, row JSONB NOT NULL)";
+
+impl Postgres {
+    pub(super) async fn open(url: &str, create: Option<&str>) -> Result<Self> {
+        let postgres = Self { url: url.to_owned(), client: Arc::default() };
+        let held = postgres.client().await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+        let client = held.as_ref().context("no connection")?;
+        if let Some(statements) = create {
+            client.batch_execute(statements).await.context("the `create` of the settings")?;
+        }
+        client.batch_execute(INSERTS).await.context("creating the table of idempotency keys")?;
+        drop(held);
+        Ok(postgres)
+    }
+
+    /// The connection; a broken one is made anew.
+    async fn client(&self) -> Result<MutexGuard<'_, Option<Client>>, Failure> {
+        let mut held = self.client.lock().await;
+        if held.as_ref().is_none_or(Client::is_closed) {
+            let (client, connection) =
+                tokio_postgres::connect(&self.url, NoTls).await.map_err(failure)?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!(%error, "the connection to the database ended");
+                }
+            });
+            *held = Some(client);
+        }
+        Ok(held)
+    }
+}
+
+fn failure(error: tokio_postgres::Error) -> Failure {
+    let text = error.as_db_error().map_or_else(|| error.to_string(), |error| error.to_string());
+    let fatal = error.as_db_error().is_some_and(|error| {
+        matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    });
+    if error.as_db_error().is_none() || fatal {
+        Failure::Away(text)
+    } else {
+        Failure::Statement(text)
+    }
+}
+
+fn connected<'a>(held: &'a mut MutexGuard<'_, Option<Client>>) -> Result<&'a mut Client, Failure> {
+    held.as_mut().ok_or_else(|| Failure::Away("no connection".to_owned()))
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn insert(
+        &self,
+        table: &str,
+        row: &Map<String, Value>,
+        key: &str,
+    ) -> Result<i64, Failure> {
+        let mut held = self.client().await?;
+        let client = connected(&mut held)?;
+        let transaction = client.transaction().await.map_err(failure)?;
+        let known = "SELECT id FROM althing_inserts WHERE key = $1";
+        if let Some(found) = transaction.query_opt(known, &[&key]).await.map_err(failure)? {
+            return Ok(found.get(0));
+        }
+        let names: Vec<&str> = row.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        let statement = format!(
+            "INSERT INTO {table} ({names}) SELECT {names}
+             FROM jsonb_populate_record(NULL::{table}, $1) RETURNING id::BIGINT, to_jsonb({table})"
+        );
+        let whole = Json(Value::Object(row.clone()));
+        let inserted = transaction.query_one(&statement, &[&whole]).await.map_err(failure)?;
+        let (id, now): (i64, Json<Value>) = (inserted.get(0), inserted.get(1));
+        transaction
+            .execute(
+                "INSERT INTO althing_inserts (key, name, id, row) VALUES ($1, $2, $3, $4)",
+                &[&key, &table, &id, &now],
+            )
+            .await
+            .map_err(failure)?;
+        transaction.commit().await.map_err(failure)?;
+        Ok(id)
+    }
+
+    async fn inserted(&self, key: &str) -> Result<Option<(Option<Value>, Value)>, Failure> {
+        let mut held = self.client().await?;
+        let client = connected(&mut held)?;
+        let known = "SELECT name, id, row FROM althing_inserts WHERE key = $1";
+        let Some(found) = client.query_opt(known, &[&key]).await.map_err(failure)? else {
+            return Ok(None);
+        };
+        let (table, id, then): (String, i64, Json<Value>) =
+            (found.get(0), found.get(1), found.get(2));
+        let select = format!("SELECT to_jsonb({table}) FROM {table} WHERE id = $1::BIGINT");
+        let now = client.query_opt(&select, &[&id]).await.map_err(failure)?;
+        Ok(Some((now.map(|row| row.get::<_, Json<Value>>(0).0), then.0)))
+    }
+
+    async fn query(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Value>, Failure> {
+        let mut held = self.client().await?;
+        let client = connected(&mut held)?;
+        let reading = client.build_transaction().read_only(true).start().await.map_err(failure)?;
+        // Parameters come as one JSON array, so that a statement casts them as it needs.
+        let whole = Json(Value::Array(parameters.to_vec()));
+        let limited = format!(
+            "WITH parameters AS (SELECT $1::JSONB AS p)
+             SELECT to_jsonb(found) FROM (SELECT * FROM ({statement}) AS asked LIMIT {ROWS_MAX}) AS found"
+        );
+        let rows = reading.query(&limited, &[&whole]).await.map_err(failure)?;
+        Ok(rows.iter().map(|row| row.get::<_, Json<Value>>(0).0).collect())
+    }
+
+    async fn after(&self, table: &str, id: i64) -> Result<Vec<(i64, Value)>, Failure> {
+        let mut held = self.client().await?;
+        let client = connected(&mut held)?;
+        let select = format!(
+            "SELECT id::BIGINT, to_jsonb({table}) FROM {table} WHERE id > $1::BIGINT
+             ORDER BY id LIMIT {ROWS_MAX}"
+        );
+        let rows = client.query(&select, &[&id]).await.map_err(failure)?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get::<_, Json<Value>>(1).0)).collect())
+    }
+}

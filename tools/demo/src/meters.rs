@@ -1,0 +1,311 @@
+//! The third story: five meters, one truth.
+//!
+//! Each of five nodes has a meter of its own. One drifts by 8 %; later one more falls silent and one is
+//! always late. Every session must become one event with an honest value, and its tasks run once.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::bridges::{Bridge, Order};
+use crate::cli::Cli;
+use crate::network::Network;
+use crate::report::Report;
+
+const METERS: usize = 5;
+const MUTE: usize = 3;
+const LATE: usize = 4;
+const DRIFTING: usize = 5;
+const CAR: &str = "acme/ev-car@1.0.0";
+const EXACT: &str = "acme/ev-car-exact@1.0.0";
+/// Honest meters differ by this much, in hundredths of a kWh; the manifest tolerates five.
+const JITTER: i64 = 1;
+const TOLERANCE: i64 = 5;
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What the story needs.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The binary `althing`.
+    pub binary: PathBuf,
+    /// The repository: its `services` and `examples/car`.
+    pub repository: PathBuf,
+    /// Where everything is put; emptied first.
+    pub folder: PathBuf,
+    /// How many sessions.
+    pub sessions: u32,
+}
+
+struct Scene<'a> {
+    stage: &'a Stage,
+    cli: Cli,
+    network: Network,
+    /// One for each node, in order.
+    meters: Vec<Bridge>,
+    payments: Bridge,
+    messages: Bridge,
+    report: Report,
+    say: &'a mut dyn FnMut(&str),
+}
+
+/// Tells the story and returns what it has shown; `say` gets it line by line.
+///
+/// # Errors
+///
+/// If it cannot be told to its end.
+pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
+    let start = Instant::now();
+    if stage.folder.exists() {
+        std::fs::remove_dir_all(&stage.folder).context("emptying the story's folder")?;
+    }
+    let home = stage.folder.join("network");
+    std::fs::create_dir_all(&stage.folder).context("creating the story's folder")?;
+    say("Starting five nodes, each with a meter of its own.");
+    let cli = Cli::new(&stage.binary, &home);
+    let network = Network::start(&cli, &home, &["--nodes", "5"])?;
+    let bridge = |name: &str, folder: &str, service: &str, nodes: &[usize]| {
+        let folder = stage.repository.join(folder);
+        let state = stage.folder.join(format!("bridges-{}", nodes[0]));
+        let order = Order { name, folder: &folder, service, nodes };
+        Bridge::start(&cli, &network, &stage.binary, &state, order)
+            .with_context(|| format!("the bridge for {service}"))
+    };
+    let meters = (1..=METERS)
+        .map(|node| bridge("scripted", "examples/car/services/car", CAR, &[node]))
+        .collect::<Result<_>>()?;
+    let payments =
+        bridge("scripted", "examples/car/services/payments", "acme/payments@1.0.0", &[1])?;
+    let messages = bridge("notify", "services/notify", "althing/notify@2.0.0", &[1])?;
+    let report = Report::default();
+    let mut scene = Scene { stage, cli, network, meters, payments, messages, report, say };
+    scene.deploy()?;
+    let five = scene.all_five()?;
+    scene.three_of_five(five)?;
+    scene.exact()?;
+    let mut report = scene.report;
+    report.seconds = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// What the meter of a node says of a session, in hundredths of a kWh.
+fn measured(session: u32, node: usize) -> i64 {
+    let truth = 1000 + i64::from(session % 500);
+    if node == DRIFTING {
+        return truth + truth * 8 / 100;
+    }
+    // Different meters, different jitter, the same whenever the story is told.
+    truth + (i64::from(session) + i64::try_from(node).unwrap_or(0)) % (2 * JITTER + 1) - JITTER
+}
+
+fn webhook(name: &str, session: u32, node: usize) -> Value {
+    let units = measured(session, node);
+    let data = json!({
+        "session": format!("{name}-{session}"), "car": format!("car-{}", session % 50),
+        "driver": "ada", "supplier": "grid", "kwh": format!("{}.{:02}", units / 100, units % 100),
+        "price": "0.25",
+    });
+    json!({ "type": "charging_finished", "id": format!("{name}-{session}"), "data": data })
+}
+
+impl Scene<'_> {
+    fn say(&mut self, line: &str) {
+        (self.say)(line);
+    }
+
+    fn deploy(&mut self) -> Result<()> {
+        let folder = self.stage.repository.join("examples/car");
+        let folder = folder.to_str().context("the path is not text")?;
+        self.cli.run(&["app", "deploy", folder, "--namespace", "acme", "--deposit", "1000"])?;
+        Ok(())
+    }
+
+    fn meter(&self, node: usize) -> Result<&Bridge> {
+        self.meters.get(node - 1).context("no such meter")
+    }
+
+    fn account(&self, node: usize) -> Result<String> {
+        Ok(self.network.node(node)?.account.clone())
+    }
+
+    fn events(&self, service: &str, count: usize) -> Result<Vec<Value>> {
+        let limit = (count + 10).to_string();
+        let list = ["event", "list", "--service", service, "--limit", &limit];
+        wait("the end of all events", || {
+            let events = self.cli.run(&list)?;
+            let events = events.as_array().context("a list of events")?.clone();
+            let settled = events.iter().filter(|event| event["state"] != "open").count();
+            // Valid at once, settled when its window ends: then who contradicts has its offence.
+            let over = events.iter().all(|event| {
+                event["observations"].as_array().is_some_and(|observations| {
+                    observations
+                        .iter()
+                        .all(|said| said["standing"] != "contradicts" || !said["offence"].is_null())
+                })
+            });
+            Ok((settled >= count && over).then_some(events))
+        })
+    }
+
+    /// One session that all five meters tell of: the fine of the drifting one.
+    fn all_five(&mut self) -> Result<f64> {
+        for node in 1..=METERS {
+            self.meter(node)?.tell("/emit", &webhook("first", 0, node))?;
+        }
+        let drifting = self.account(DRIFTING)?;
+        let fine = wait("the verdict on the first session", || {
+            let events = self.events(CAR, 1)?;
+            Ok(events.first().and_then(|event| fine_of(event, &drifting)))
+        })?;
+        self.say(&format!("Five meters took part: the drifting one is fined {fine} tokens."));
+        Ok(fine)
+    }
+
+    /// All sessions, with one meter mute and one late: three take part.
+    fn three_of_five(&mut self, fine_with_five: f64) -> Result<()> {
+        let sessions = self.stage.sessions;
+        for session in 0..sessions {
+            for node in (1..=METERS).filter(|node| ![MUTE, LATE].contains(node)) {
+                self.meter(node)?.tell("/emit", &webhook("session", session, node))?;
+            }
+        }
+        self.say(&format!(
+            "{sessions} sessions, told of by two honest meters and the drifting one."
+        ));
+        let count = usize::try_from(sessions)? + 1;
+        let events = self.events(CAR, count)?;
+        for session in 0..sessions {
+            self.meter(LATE)?.tell("/emit", &webhook("session", session, LATE))?;
+        }
+        let valid = events.iter().filter(|event| event["state"] == "valid").count();
+        let keys: BTreeSet<&str> =
+            events.iter().filter_map(|event| event["key"].as_str()).collect();
+        self.report.claim(
+            "every session is one valid event",
+            valid == count && keys.len() == count,
+            format!("{valid} valid of {}", events.len()),
+        );
+        let drifting = self.account(DRIFTING)?;
+        let honest = events.iter().filter(|event| is_honest(event, &drifting)).count();
+        self.report.claim(
+            "each has the median of the honest meters, within their tolerance",
+            honest == count,
+            format!("{honest} of {count}"),
+        );
+        // The first of them finds the stake as the five left it, but for one fine.
+        let with_three = events
+            .iter()
+            .filter(|event| event["observations"].as_array().map(Vec::len) == Some(3))
+            .filter_map(|event| fine_of(event, &drifting))
+            .fold(0.0, f64::max);
+        self.report.claim(
+            "the drifting meter is fined more with three participants than with five",
+            with_three > fine_with_five,
+            format!("{with_three} against {fine_with_five}"),
+        );
+        let fined_honest = events.iter().any(|event| {
+            event["observations"].as_array().is_some_and(|observations| {
+                observations
+                    .iter()
+                    .any(|said| said["node"] != drifting.as_str() && !said["offence"].is_null())
+            })
+        });
+        self.report.claim("no honest meter is fined for what it said", !fined_honest, "none");
+
+        let (payments, messages, meter) = (&self.payments, &self.messages, &self.meters);
+        wait("all tasks", || {
+            let asleep = asleep(meter)?;
+            Ok((payments.shown("/done")?.len() >= count && asleep >= count).then_some(()))
+        })?;
+        let (paid, told, asleep) =
+            (payments.shown("/done")?.len(), messages.shown("/messages")?.len(), asleep(meter)?);
+        self.report.claim(
+            "payment, message and stand-by ran once for each session",
+            (paid, told, asleep) == (count, count, count),
+            format!("{paid} paid, {told} told, {asleep} asleep"),
+        );
+        Ok(())
+    }
+
+    /// The same meters without a tolerance.
+    fn exact(&mut self) -> Result<()> {
+        const SESSIONS: u32 = 5;
+        let folder = self.stage.repository.join("examples/car/services/meter-exact");
+        let mut meters = Vec::new();
+        for node in 1..=3 {
+            let order = Order { name: "scripted", folder: &folder, service: EXACT, nodes: &[node] };
+            let state = self.stage.folder.join(format!("exact-{node}"));
+            let stage = &self.stage.binary;
+            meters.push(Bridge::start(&self.cli, &self.network, stage, &state, order)?);
+        }
+        for session in 0..SESSIONS {
+            for (index, meter) in meters.iter().enumerate() {
+                meter.tell("/emit", &webhook("exact", session, index + 1))?;
+            }
+        }
+        let count = usize::try_from(SESSIONS)?;
+        let events = self.events(EXACT, count)?;
+        let valid = events.iter().filter(|event| event["state"] == "valid").count();
+        self.report.claim(
+            "by exact hash the same honest meters never agree: ±0.01 kWh are other bytes",
+            valid == 0,
+            format!("{valid} valid of {count}"),
+        );
+        Ok(())
+    }
+}
+
+fn asleep(meters: &[Bridge]) -> Result<usize> {
+    let mut keys = BTreeSet::new();
+    let mut times = 0;
+    for meter in meters {
+        for done in meter.shown("/done")? {
+            times += 1;
+            keys.insert(done["key"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    // A key that ran at two meters would be a task that ran twice.
+    if times != keys.len() {
+        bail!("{times} tasks ran under {} keys", keys.len());
+    }
+    Ok(times)
+}
+
+/// What a node was fined in an event, in tokens.
+fn fine_of(event: &Value, node: &str) -> Option<f64> {
+    let said = event["observations"].as_array()?.iter().find(|said| said["node"] == node)?;
+    if said["offence"] != "wrong_observation" {
+        return None;
+    }
+    said["fine"].as_str()?.parse().ok()
+}
+
+/// Whether the agreed value is near everybody's but the drifting meter's.
+fn is_honest(event: &Value, drifting: &str) -> bool {
+    let Some(agreed) = event["measured"][0].as_i64() else { return false };
+    event["observations"].as_array().is_some_and(|observations| {
+        observations
+            .iter()
+            .filter(|said| said["node"] != drifting)
+            .filter_map(|said| said["measured"][0].as_i64())
+            .all(|value| (value - agreed).abs() <= TOLERANCE)
+    })
+}
+
+/// Waits until something is there.
+fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = look();
+        if let Ok(Some(found)) = seen {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            seen?;
+            bail!("{what} did not come within {} s", PATIENCE.as_secs());
+        }
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+}

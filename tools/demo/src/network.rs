@@ -1,0 +1,146 @@
+//! The network that the story plays on: `althing dev`, as a child process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::cli::Cli;
+
+/// What `althing dev --json` says once everything is up.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Announcement {
+    /// Hash of the genesis.
+    pub genesis: String,
+    /// The nodes, in order.
+    pub nodes: Vec<Node>,
+}
+
+/// One node of the network.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Node {
+    /// Its number, from 1.
+    pub node: usize,
+    /// Its process.
+    pub pid: u32,
+    /// The URL of its API.
+    pub api: String,
+    /// Its account.
+    pub account: String,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// A running network; stopped when it is dropped.
+#[derive(Debug)]
+pub struct Network {
+    supervisor: Child,
+    restarted: Vec<Child>,
+    /// What it said of itself.
+    pub announcement: Announcement,
+}
+
+impl Network {
+    /// Starts nodes in `folder`, as many and as dishonest as `options` of `althing dev` say, and
+    /// waits until they are up.
+    ///
+    /// # Errors
+    ///
+    /// If they do not come up.
+    pub fn start(cli: &Cli, folder: &Path, options: &[&str]) -> Result<Self> {
+        let folder = folder.to_str().context("the folder's path is not text")?;
+        let arguments = [&["dev", "--dir", folder], options].concat();
+        let mut supervisor = cli
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting `althing dev`")?;
+        let output = supervisor.stdout.take().context("`althing dev` has an output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).context("listening to `althing dev`")?;
+        let announcement = serde_json::from_str(&line)
+            .with_context(|| format!("`althing dev` did not come up; it said {line:?}"))?;
+        Ok(Self { supervisor, restarted: Vec::new(), announcement })
+    }
+
+    /// The node with this number.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn node(&self, number: usize) -> Result<&Node> {
+        self.announcement.nodes.iter().find(|node| node.node == number).context("no such node")
+    }
+
+    /// Kills a node as a power cut would: `kill -9`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be killed.
+    pub fn kill(&self, number: usize) -> Result<()> {
+        let pid = self.node(number)?.pid.to_string();
+        let status = Command::new("kill").args(["-9", &pid]).status().context("running kill")?;
+        ensure!(status.success(), "node {number} could not be killed");
+        Ok(())
+    }
+
+    /// Starts a killed node again.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn restart(&mut self, cli: &Cli, number: usize) -> Result<()> {
+        let folder = self.node(number)?.folder.clone();
+        let log = std::fs::File::options().append(true).open(folder.join("node.log"))?;
+        let folder = folder.to_str().context("the folder's path is not text")?;
+        let child = cli
+            .command(&["node", "start", "--dir", folder])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("starting a node again")?;
+        if let Some(node) = self.announcement.nodes.iter_mut().find(|node| node.node == number) {
+            node.pid = child.id();
+        }
+        self.restarted.push(child);
+        Ok(())
+    }
+
+    /// Stops all nodes, and waits until they have ended.
+    ///
+    /// # Errors
+    ///
+    /// If one does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        for child in self.restarted.iter_mut().chain([&mut self.supervisor]) {
+            end(child)?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks a process to end, and waits.
+fn end(child: &mut Child) -> Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
+    Command::new("kill").arg(child.id().to_string()).status().context("running kill")?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill().ok();
+            bail!("a process did not end in 20 s after it was asked to");
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop().ok();
+    }
+}

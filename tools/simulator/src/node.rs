@@ -1,0 +1,512 @@
+//! A node: the replica, its consensus, its worker and its disk, with everything that it does put into
+//! a list, so that the simulation can deliver it.
+//!
+//! ```text
+//!   frames, alarms ─► Stepped<Replica> ─commit─► News ─► Machine ─► Outbox ─► own mempool, gossip
+//!                          └── effects ──► Deed ──► simulation
+//! ```
+//!
+//! What the node program does around these parts (passing transactions on, looking for work, offering
+//! a service) is done here in the same way, over the simulated network.
+
+mod worker;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use althing_consensus_malachite::stepped::{Effect, Input, Stepped};
+use althing_ledger::{OfferStatus, ValidatorStatus, keys, query};
+use althing_network::Lane;
+use althing_replica::application::Fault;
+use althing_replica::{
+    Committed, Config, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
+};
+use althing_state::View as _;
+use althing_types::{
+    Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Offer, Operation, Resume, TimeMs,
+    Unbond, Unjail,
+};
+use borsh::BorshDeserialize as _;
+use bytes::Bytes;
+pub(crate) use worker::{FILE_QUESTION, Worker};
+
+use crate::conduct;
+use crate::disk::{Disk, LogFile};
+use crate::event::Question;
+use crate::random::Random;
+use crate::scenario::Part;
+use crate::setting::{self, CHAIN, START_MS, endpoint, node_key};
+use crate::signatures::{Signer, Simulated};
+
+/// How often time passes for a node, in microseconds.
+pub(crate) const TICK_US: u64 = 250_000;
+/// Ticks after which transactions are passed on again.
+const PASS_ON_TICKS: u64 = 8;
+/// Ticks after which a node's owner looks after it.
+const CARE_TICKS: u64 = 8;
+/// Transactions in one frame at most.
+const FRAME_TRANSACTIONS_MAX: usize = 256;
+/// Transactions of its own that a node passes on again.
+const OWN_MAX: usize = 1_000;
+
+/// What a node does to the world.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    /// Sends a frame to everybody.
+    Broadcast(Lane, Bytes),
+    /// Wants its consensus woken.
+    Alarm(u64, Duration),
+    /// Asks another node.
+    Ask(EndpointId, u64, Question),
+    /// Its worker hears of this later, in microseconds.
+    Work(u64, Box<althing_work::Input>),
+    /// Its batch is written after this long, in microseconds.
+    Keep(u64),
+    /// Asks for a file again after this long, in microseconds.
+    Fetch(u64, u64),
+}
+
+/// Virtual time, shared with the nodes' clocks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Time(Arc<AtomicU64>);
+
+impl Time {
+    pub(crate) fn set(&self, now_us: u64) {
+        self.0.store(now_us, Ordering::Relaxed);
+    }
+
+    pub(crate) fn us(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_micros(self.us())
+    }
+}
+
+/// A node's own idea of the time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock {
+    time: Time,
+    wrong_by_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    pub(crate) fn step(&self, by_ms: i64) {
+        self.wrong_by_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_right(&self) {
+        self.wrong_by_ms.store(0, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> TimeMs {
+        let right = START_MS + 1_000 + self.time.us() / 1_000;
+        TimeMs(right.saturating_add_signed(self.wrong_by_ms.load(Ordering::Relaxed)))
+    }
+}
+
+/// Why a node is not running.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It stopped.
+    Fault(Fault),
+    /// It cannot start.
+    Open(OpenError),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (error, code): (&dyn std::error::Error, _) = match self {
+            Self::Fault(fault) => (fault, fault.code),
+            Self::Open(error) => (error, Some(error.code())),
+        };
+        write!(f, "{error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        write!(f, " [{}]", code.unwrap_or("-"))
+    }
+}
+
+impl Failure {
+    /// The failure's documented code.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Fault(fault) => fault.code,
+            Self::Open(error) => Some(error.code()),
+        }
+    }
+}
+
+/// A node of the network, running or not.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Whose key it has; twins share one.
+    pub(crate) key: usize,
+    pub(crate) part: Part,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    /// Counts starts: what an earlier life began has no end.
+    pub(crate) life: u32,
+    pub(crate) running: Option<Running>,
+    /// It cannot start again.
+    pub(crate) is_gone: bool,
+    /// Its owner changes its stake now and then.
+    churn: bool,
+}
+
+impl Node {
+    pub(crate) fn new(key: usize, part: Part, time: Time, churn: bool) -> Self {
+        let clock = Clock { time, wrong_by_ms: Arc::default() };
+        let (disk, churn) = (Disk::new(), churn && part.is_honest());
+        Self { key, part, disk, clock, life: 0, running: None, is_gone: false, churn }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        node_key(self.key).address()
+    }
+
+    /// Starts from what is on the disk.
+    pub(crate) fn start(
+        &mut self,
+        genesis: &Genesis,
+        seed: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Failure> {
+        self.life += 1;
+        let mut running = Running::open(self, genesis, seed)?;
+        running.begin(deeds).map_err(Failure::Fault)?;
+        self.running = Some(running);
+        Ok(())
+    }
+}
+
+/// A node that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    key: usize,
+    clock: Clock,
+    engine: Stepped<Replica, LogFile>,
+    reader: Reader,
+    commits: Arc<Mutex<VecDeque<Committed>>>,
+    worker: Worker,
+    /// Transactions that were first handed to this node.
+    own: VecDeque<(Hash, Bytes)>,
+    to_pass_on: Vec<Bytes>,
+    due: Option<TimeMs>,
+    work: bool,
+    ticks: u64,
+    /// What its owner does, if the owner changes its stake.
+    owner: Option<Random>,
+    /// What it committed since somebody looked.
+    pub(crate) committed: Vec<Committed>,
+}
+
+impl Running {
+    fn open(node: &Node, genesis: &Genesis, seed: u64) -> Result<Self, Failure> {
+        let signer = Signer::new(node_key(node.key), Eip712::new(CHAIN));
+        let clock = node.clock.clone();
+        let ports = Ports {
+            store: node.disk.store.clone(),
+            signatures: Arc::new(Simulated),
+            beacon: Some(Box::new(signer.clone())),
+            clock: Box::new(move || clock.now()),
+        };
+        let mut config = Config::new(genesis.clone(), node.address());
+        config.mempool = setting::MEMPOOL;
+        let mut replica = Replica::open(config, ports).map_err(Failure::Open)?;
+        let commits = Arc::<Mutex<VecDeque<Committed>>>::default();
+        let heard = Arc::clone(&commits);
+        replica.on_commit(Box::new(move |committed| {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push_back(committed);
+        }));
+        let reader = replica.reader();
+        let conduct = conduct::of(node.part.work, seed ^ node.key as u64, node.address());
+        let worker = Worker::start(node, &reader, conduct, signer.clone())
+            .map_err(|error| Failure::Fault(Fault::new("doing the node's work", error)))?;
+        let engine = Stepped::open(
+            setting::consensus(),
+            replica,
+            node.disk.log.clone(),
+            Arc::new(signer),
+            Arc::new(Simulated),
+        );
+        Ok(Self {
+            key: node.key,
+            clock: node.clock.clone(),
+            engine: engine.map_err(Failure::Fault)?,
+            reader,
+            commits,
+            worker,
+            own: VecDeque::new(),
+            to_pass_on: Vec::new(),
+            due: None,
+            work: false,
+            ticks: 0,
+            owner: node
+                .churn
+                .then(|| Random::new(seed ^ (node.key as u64) << 32 ^ u64::from(node.life))),
+            committed: Vec::new(),
+        })
+    }
+
+    fn begin(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        let mut effects = Vec::new();
+        self.look_for_due();
+        self.engine.start(self.clock.time.duration(), &mut effects)?;
+        carry_out(effects, deeds);
+        self.worker.begin(&self.reader, self.clock.time.us(), deeds)?;
+        self.settle(deeds)
+    }
+
+    pub(crate) const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) const fn progress(&self) -> althing_consensus_malachite::Progress {
+        self.engine.progress()
+    }
+
+    /// The worker, for questions of others.
+    pub(crate) const fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    // What happens to it.
+
+    pub(crate) fn engine(&mut self, input: Input, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        let mut effects = Vec::new();
+        self.engine.step(self.clock.time.duration(), input, &mut effects)?;
+        carry_out(effects, deeds);
+        self.settle(deeds)
+    }
+
+    pub(crate) fn answer_blocks(&self, question: &Bytes) -> Result<Option<Bytes>, Fault> {
+        self.engine.answer(question)
+    }
+
+    pub(crate) fn worker_input(
+        &mut self,
+        input: althing_work::Input,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        self.worker.step(input, &self.reader, self.clock.time.us(), deeds)?;
+        self.settle(deeds)
+    }
+
+    pub(crate) fn keep(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        self.worker.write(&self.reader, self.clock.time.us(), deeds)?;
+        self.settle(deeds)
+    }
+
+    pub(crate) fn fetched(
+        &mut self,
+        number: u64,
+        body: Option<Option<Bytes>>,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        self.worker.fetched(number, body, &self.reader, self.clock.time.us(), deeds)?;
+        self.settle(deeds)
+    }
+
+    /// Takes a frame of transactions; passes on what is new to it only if `relays`.
+    pub(crate) fn transactions(
+        &mut self,
+        mut payload: &[u8],
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let count = u32::deserialize(&mut payload).unwrap_or(0);
+        for _ in 0..count.min(4_096) {
+            let Ok(length) = u32::deserialize(&mut payload) else { break };
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let Some((transaction, rest)) = payload.split_at_checked(length) else { break };
+            payload = rest;
+            match self.engine.application_mut().submit(transaction) {
+                Ok(_) | Err(SubmitError::NotAdmitted(_)) => {}
+                Err(SubmitError::Fault(fault)) => return Err(fault),
+            }
+        }
+        self.settle(deeds)
+    }
+
+    /// Takes a transaction that is handed to this node.
+    pub(crate) fn submit(
+        &mut self,
+        bytes: Vec<u8>,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<Result<Hash, NotAdmitted>, Fault> {
+        let admitted = self.admit_own(bytes)?;
+        self.settle(deeds)?;
+        Ok(admitted)
+    }
+
+    fn admit_own(&mut self, bytes: Vec<u8>) -> Result<Result<Hash, NotAdmitted>, Fault> {
+        let hash = match self.engine.application_mut().submit(&bytes) {
+            Ok(hash) => hash,
+            Err(SubmitError::NotAdmitted(refused)) => return Ok(Err(refused)),
+            Err(SubmitError::Fault(fault)) => return Err(fault),
+        };
+        let bytes = Bytes::from(bytes);
+        if self.own.len() >= OWN_MAX {
+            self.own.pop_front();
+        }
+        self.own.push_back((hash, bytes.clone()));
+        self.to_pass_on.push(bytes);
+        Ok(Ok(hash))
+    }
+
+    pub(crate) fn tick(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(PASS_ON_TICKS) {
+            let mempool = self.engine.application().mempool();
+            self.own.retain(|(hash, _)| mempool.find(hash).is_some());
+            self.to_pass_on.extend(self.own.iter().map(|(_, bytes)| bytes.clone()));
+        }
+        if self.ticks.is_multiple_of(CARE_TICKS) {
+            self.care()?;
+        }
+        let input = althing_work::Input::Tick;
+        self.worker.step(input, &self.reader, self.clock.time.us(), deeds)?;
+        self.settle(deeds)
+    }
+
+    /// What a node's owner does: offers the service, and returns it to office.
+    fn care(&mut self) -> Result<(), Fault> {
+        if !self.worker.is_idle() {
+            return Ok(());
+        }
+        let untrusted = |fault| Fault::new("reading the state", fault);
+        let (service, node) = (setting::manifest().id(), node_key(self.key).address());
+        let view = self.reader.view();
+        if query::service(&view, &service).map_err(untrusted)?.is_none() {
+            return Ok(());
+        }
+        let operation = match query::offer(&view, &service, &node).map_err(untrusted)? {
+            None => Some(Operation::Offer(Offer {
+                service,
+                stake: Amount::from_tokens(10_000),
+                term_ms: 10_000_000,
+                owner: node,
+                endpoint: endpoint(self.key),
+            })),
+            Some(offer) if offer.status == OfferStatus::Suspended => {
+                Some(Operation::Resume(Resume { service }))
+            }
+            Some(_) => None,
+        };
+        let validator = query::validator(&view, &node).map_err(untrusted)?;
+        let bonded = validator.as_ref().map(|validator| validator.bonded);
+        let jailed = validator.is_some_and(|validator| match validator.status {
+            ValidatorStatus::Jailed { until } => until <= self.reader.head().time(),
+            ValidatorStatus::Active | ValidatorStatus::Convicted => false,
+        });
+        let unjail = jailed.then_some(Operation::Unjail(Unjail {}));
+        let stake = self.change_stake(bonded);
+        let now_us = self.clock.time.us();
+        for operation in operation.into_iter().chain(unjail).chain(stake) {
+            self.worker.ask(operation, now_us);
+        }
+        Ok(())
+    }
+
+    /// Bonds at first, and then moves a tenth in or out now and then.
+    fn change_stake(&mut self, bonded: Option<Amount>) -> Option<Operation> {
+        let random = self.owner.as_mut()?;
+        let key = node_key(self.key);
+        let bond = |tokens| {
+            Operation::Bond(Bond {
+                amount: Amount::from_tokens(tokens),
+                public_key: key.public(),
+                endpoint: endpoint(self.key),
+                beacon_key: key.beacon_key(),
+            })
+        };
+        let Some(bonded) = bonded else { return Some(bond(1_000)) };
+        if !random.chance(100) {
+            return None;
+        }
+        if bonded < Amount::from_tokens(1_200) && random.chance(500) {
+            return Some(bond(100));
+        }
+        let amount = Amount::from_tokens(100);
+        (bonded > Amount::from_tokens(900)).then_some(Operation::Unbond(Unbond { amount }))
+    }
+
+    // What follows from it.
+
+    /// Tells the worker of commits, submits what it says, and looks for work, until nothing changes.
+    fn settle(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        loop {
+            while let Some(committed) = self.next_commit() {
+                let now_us = self.clock.time.us();
+                self.worker.hear(&committed, &self.reader, now_us, deeds)?;
+                self.committed.push(committed);
+                self.look_for_due();
+            }
+            for evidence in self.engine.application_mut().take_evidence() {
+                self.worker.ask(Operation::Evidence(evidence), self.clock.time.us());
+            }
+            for signed in self.worker.outgoing(self.clock.time.us()) {
+                match self.admit_own(signed.encode())? {
+                    Ok(_) => {}
+                    Err(NotAdmitted::Refused(
+                        Refusal::Duplicate | Refusal::Stale { .. } | Refusal::NonceTaken { .. },
+                    )) => self.to_pass_on.push(signed.encode().into()),
+                    Err(_) => {} // sent again later
+                }
+            }
+            self.pass_on(deeds);
+            if !self.look_for_work(deeds)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_commit(&self) -> Option<Committed> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn pass_on(&mut self, deeds: &mut Vec<Deed>) {
+        for batch in std::mem::take(&mut self.to_pass_on).chunks(FRAME_TRANSACTIONS_MAX) {
+            let transactions: Vec<&[u8]> = batch.iter().map(AsRef::as_ref).collect();
+            let payload = borsh::to_vec(&transactions).expect("writing to memory cannot fail");
+            deeds.push(Deed::Broadcast(Lane::Transactions, payload.into()));
+        }
+    }
+
+    fn look_for_due(&mut self) {
+        let view = self.reader.view();
+        self.due = view.range(keys::DUE, None, 1).ok().and_then(|entries| {
+            let (key, _) = entries.into_iter().next()?;
+            keys::due_time(&key)
+        });
+    }
+
+    /// Tells consensus whether the next block is worth making; true if that changed.
+    fn look_for_work(&mut self, deeds: &mut Vec<Deed>) -> Result<bool, Fault> {
+        let next = self.reader.head().next_height();
+        let ready = self.engine.application().mempool().has_ready(next);
+        let work = ready || self.due.is_some_and(|due| due <= self.clock.now());
+        if work == self.work {
+            return Ok(false);
+        }
+        self.work = work;
+        let mut effects = Vec::new();
+        self.engine.step(self.clock.time.duration(), Input::Work(work), &mut effects)?;
+        carry_out(effects, deeds);
+        Ok(true)
+    }
+}
+
+fn carry_out(effects: Vec<Effect>, deeds: &mut Vec<Deed>) {
+    deeds.extend(effects.into_iter().map(|effect| match effect {
+        Effect::Broadcast(lane, payload) => Deed::Broadcast(lane, payload),
+        Effect::Wake { alarm, after } => Deed::Alarm(alarm, after),
+        Effect::Ask { peer, number, body } => Deed::Ask(peer, number, Question::Blocks(body)),
+    }));
+}

@@ -1,0 +1,407 @@
+//! A node's worker: the machine and the outbox of the node program, and what its driver does, in
+//! virtual time.
+
+use std::sync::Arc;
+
+use althing_ledger::{BlockContext, query};
+use althing_replica::application::Fault;
+use althing_replica::{Committed, CommittedView, Reader};
+use althing_types::{
+    BlobRef, Claim, Doubt, EndpointId, Hash, Operation, Outcome, SignedTransaction, tagged,
+};
+use althing_work::driver::chores::{Batch, Scan, run_task, run_verify, scan, write};
+use althing_work::driver::{Ports, WorkFault};
+use althing_work::port::{LedgerAccess, Newest, NoPrograms, PortError, Submit, Unobserved};
+use althing_work::{
+    Conduct, Effect, Fate, Finding, Holder, Input, Machine, News, Note, Outbox, OutboxConfig, Runs,
+    Secret, Unusable, as_published, holders,
+};
+use bytes::Bytes;
+
+use super::{Deed, Node};
+use crate::event::Question;
+use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
+use crate::setting::{CHAIN, WORKER, parameters, runtime};
+use crate::signatures::Signer;
+
+/// A question of the worker, as against one of consensus.
+pub(crate) const FILE_QUESTION: u64 = 1 << 63;
+
+/// How long a batch takes to be written, in microseconds.
+const WRITE_US: u64 = 3_000;
+/// Most records that are made durable in one go.
+const KEEP_MAX: usize = 256;
+
+/// The committed state.
+#[derive(Debug)]
+pub(crate) struct State(Reader);
+
+impl LedgerAccess for State {
+    type Snapshot = CommittedView;
+
+    fn newest(&self) -> Result<Newest<CommittedView>, PortError> {
+        let head = self.0.head();
+        Ok(Newest { state: head.view.clone(), height: head.tip.height, time: head.time() })
+    }
+}
+
+/// The simulated node submits by itself.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Submit for Nowhere {
+    fn submit(&self, _: SignedTransaction) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+pub(crate) struct Worker {
+    machine: Machine,
+    outbox: Outbox,
+    ports: Ports<State>,
+    signer: Signer,
+    to_keep: Batch,
+    writing: bool,
+    fetches: Fetches,
+    questions: u64,
+    /// What people would be told, by kind.
+    pub(crate) notes: Vec<Note>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+fn ledger_fault(error: PortError) -> Fault {
+    Fault::new("doing the node's work", WorkFault::Ledger(error))
+}
+
+fn state_fault(error: althing_state::Fault) -> Fault {
+    Fault::new("doing the node's work", error)
+}
+
+impl Worker {
+    pub(super) fn start(
+        node: &Node,
+        reader: &Reader,
+        conduct: Box<dyn Conduct>,
+        signer: Signer,
+    ) -> Result<Self, WorkFault> {
+        let address = node.address();
+        let secret = Secret::new(tagged("simulated secret", &[&address.0]).0);
+        let ports = Ports {
+            ledger: Arc::new(State(reader.clone())),
+            blobs: node.disk.blobs.clone(),
+            runtime: Arc::new(runtime(node.key as u64)),
+            journal: node.disk.journal.clone(),
+            submit: Arc::new(Nowhere),
+            signer: Arc::new(signer.clone()),
+            native: Arc::new(NoPrograms),
+            observations: Arc::new(Unobserved),
+        };
+        let Scan { height, nonce, .. } =
+            scan(&*ports.ledger, &address).map_err(WorkFault::Ledger)?;
+        let config = OutboxConfig::new(CHAIN, &parameters());
+        Ok(Self {
+            machine: Machine::with_conduct(WORKER, address, secret, conduct),
+            outbox: Outbox::new(config, address, height, nonce),
+            ports,
+            signer,
+            to_keep: Batch::default(),
+            writing: false,
+            fetches: Fetches::new(),
+            questions: FILE_QUESTION,
+            notes: Vec::new(),
+        })
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let Scan { time, executions, .. } =
+            scan(&*self.ports.ledger, self.machine.node()).map_err(ledger_fault)?;
+        let records = self.ports.journal.recall();
+        let records = records
+            .map_err(|error| Fault::new("doing the node's work", WorkFault::Journal(error)))?;
+        self.step(Input::Restarted { time, executions, records }, reader, now_us, deeds)
+    }
+
+    /// Whether nothing of its own is on the way to the ledger.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outbox.pending() == 0
+    }
+
+    /// Queues an operation that is not the machine's.
+    pub(super) fn ask(&mut self, operation: Operation, now_us: u64) {
+        // When there is no room, whoever wants it asks again.
+        self.outbox.push(operation, now_us / 1_000).ok();
+    }
+
+    pub(super) fn outgoing(&mut self, now_us: u64) -> Vec<SignedTransaction> {
+        self.outbox.outgoing(now_us / 1_000, &self.signer)
+    }
+
+    /// A file of this node, for another.
+    pub(crate) fn local(&self, blob: &BlobRef) -> Option<Bytes> {
+        self.ports.blobs.local(blob).ok().flatten().map(Bytes::from)
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        committed: &Committed,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let header = &committed.header;
+        let block = BlockContext {
+            chain: header.chain,
+            height: header.height,
+            round: header.round,
+            time: header.time,
+            proposer: header.proposer,
+            beacon: header.beacon,
+        };
+        let news = News::of(self.machine.node(), &block, &committed.executed);
+        let News { height, time, executions, receipts, nonce } = news.map_err(state_fault)?;
+        let fates = self.outbox.committed(height, nonce, &receipts, now_us / 1_000);
+        self.step(Input::Committed { time, executions }, reader, now_us, deeds)?;
+        self.step(Input::Fates(fates), reader, now_us, deeds)
+    }
+
+    pub(super) fn step(
+        &mut self,
+        input: Input,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let mut effects = Vec::new();
+        self.machine.step(input, &mut effects);
+        let mut lost = Vec::new();
+        for effect in effects {
+            self.carry_out(effect, &mut lost, reader, now_us, deeds)?;
+        }
+        if lost.is_empty() { Ok(()) } else { self.step(Input::Fates(lost), reader, now_us, deeds) }
+    }
+
+    fn carry_out(
+        &mut self,
+        effect: Effect,
+        lost: &mut Vec<(Operation, Fate)>,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let later = |after_us: u64, input: Input| Deed::Work(after_us, Box::new(input));
+        match effect {
+            Effect::FetchBlob { blob, service, from, within_ms } => {
+                let from = endpoints(reader, &service, &from);
+                let until_us = now_us + within_ms * 1_000;
+                let fetch = Fetch::new(blob, Purpose::Blob, from, until_us);
+                self.fetch(fetch, reader, now_us, deeds)?;
+            }
+            Effect::Prepare { service, homes, within_ms } => {
+                let view = reader.view();
+                let record = query::service(&view, &service).map_err(state_fault)?;
+                let Some(record) = record else {
+                    let result = Err(Unusable::Unavailable);
+                    deeds.push(later(0, Input::Prepared { service, result }));
+                    return Ok(());
+                };
+                let offering = holders(&view, &service).map_err(state_fault)?;
+                let from = homes.into_iter().chain(offering).collect();
+                let purpose = Purpose::Manifest { service };
+                let until_us = now_us + within_ms * 1_000;
+                let fetch = Fetch::new(record.terms.manifest, purpose, from, until_us);
+                self.fetch(fetch, reader, now_us, deeds)?;
+            }
+            Effect::RunTask { job, execution } => {
+                let run = run_task(&self.ports, &execution);
+                deeds.push(later(run.duration_us, Input::TaskDone { job, run }));
+            }
+            Effect::RunVerify { job, execution } => {
+                let run = run_verify(&self.ports, &execution);
+                deeds.push(later(run.duration_us, Input::VerifyDone { job, run }));
+            }
+            // No application is deployed here: nothing asks for a step.
+            Effect::Survey { job, .. } => {
+                let needs = Err(Unusable::Unavailable);
+                deeds.push(later(0, Input::Surveyed { job, needs }));
+            }
+            Effect::RunStep { job, .. } => {
+                let doubt = Outcome::Inconclusive(Doubt::InputUnavailable);
+                let finding = Finding::bare(Claim::Outcome(doubt));
+                deeds.push(later(0, Input::StepDone { job, finding }));
+            }
+            Effect::Keep { record, output } => {
+                self.to_keep.records.push((record, output));
+                self.begin_to_write(deeds);
+            }
+            Effect::Submit(operation) => {
+                if let Err(full) = self.outbox.push(operation, now_us / 1_000) {
+                    lost.push((*full.0, Fate::Lost));
+                }
+            }
+            Effect::Forget(execution) => {
+                self.outbox.forget(&execution);
+                self.to_keep.ended.push(execution);
+                self.begin_to_write(deeds);
+            }
+            Effect::Rescan => {
+                let Scan { time, executions, .. } =
+                    scan(&*self.ports.ledger, self.machine.node()).map_err(ledger_fault)?;
+                deeds.push(later(1_000, Input::Rescanned { time, executions }));
+            }
+            Effect::Note(note) => self.notes.push(note),
+        }
+        Ok(())
+    }
+
+    // The disk.
+
+    fn begin_to_write(&mut self, deeds: &mut Vec<Deed>) {
+        let idle = self.to_keep.records.is_empty() && self.to_keep.ended.is_empty();
+        if !idle && !self.writing {
+            self.writing = true;
+            deeds.push(Deed::Keep(WRITE_US));
+        }
+    }
+
+    /// The batch is written now, whole: a power loss before this moment loses it.
+    pub(super) fn write(
+        &mut self,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        self.writing = false;
+        let count = self.to_keep.records.len().min(KEEP_MAX);
+        let records = self.to_keep.records.drain(..count).collect();
+        let written = self.to_keep.records.is_empty();
+        let ended = if written { std::mem::take(&mut self.to_keep.ended) } else { Vec::new() };
+        let kept = write(&self.ports, Batch { records, ended })
+            .map_err(|error| Fault::new("doing the node's work", WorkFault::Journal(error)))?;
+        for input in kept {
+            self.step(input, reader, now_us, deeds)?;
+        }
+        self.begin_to_write(deeds);
+        Ok(())
+    }
+
+    // Files.
+
+    fn fetch(
+        &mut self,
+        fetch: Fetch,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        if let Some(bytes) = self.local(&fetch.blob).filter(|bytes| is(fetch.blob, bytes)) {
+            return self.arrived(&fetch, Some(&bytes), reader, now_us, deeds);
+        }
+        self.questions += 1;
+        self.fetches.insert(self.questions, fetch);
+        self.fetched(self.questions, None, reader, now_us, deeds)
+    }
+
+    /// Goes on with a file: a holder has answered (`body`), or it is time to ask again.
+    pub(super) fn fetched(
+        &mut self,
+        number: u64,
+        body: Option<Option<Bytes>>,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let Some(mut fetch) = self.fetches.remove(&number) else { return Ok(()) };
+        if let Some(bytes) = body.flatten().filter(|bytes| is(fetch.blob, bytes)) {
+            if self.ports.blobs.keep(&bytes).is_err() {
+                return self.arrived(&fetch, None, reader, now_us, deeds);
+            }
+            return self.arrived(&fetch, Some(&bytes), reader, now_us, deeds);
+        }
+        match fetch.next(now_us) {
+            Next::Ask(holder) => {
+                // A new number: a late answer of an earlier holder is not this one's.
+                self.questions += 1;
+                deeds.push(Deed::Ask(holder, self.questions, Question::File(fetch.blob)));
+                self.fetches.insert(self.questions, fetch);
+            }
+            Next::Pause(pause_us) => {
+                deeds.push(Deed::Fetch(pause_us, number));
+                self.fetches.insert(number, fetch);
+            }
+            Next::GiveUp => self.arrived(&fetch, None, reader, now_us, deeds)?,
+        }
+        Ok(())
+    }
+
+    fn arrived(
+        &mut self,
+        fetch: &Fetch,
+        bytes: Option<&Bytes>,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let later = |input: Input| Deed::Work(0, Box::new(input));
+        let prepared = |service: Hash, result| later(Input::Prepared { service, result });
+        match (fetch.purpose, bytes) {
+            (Purpose::Blob, bytes) => {
+                let (hash, available) = (fetch.blob.hash, bytes.is_some());
+                deeds.push(later(Input::Blob { hash, available }));
+            }
+            (Purpose::Manifest { service } | Purpose::Module { service }, None) => {
+                deeds.push(prepared(service, Err(Unusable::Unavailable)));
+            }
+            (Purpose::Manifest { service }, Some(manifest)) => {
+                let terms = query::service(&reader.view(), &service).map_err(state_fault)?;
+                let sound = terms.is_some_and(|s| as_published(&s.terms, manifest).is_ok());
+                let module = terms_module(reader, &service)?;
+                let Some(module) = module.filter(|_| sound) else {
+                    deeds.push(prepared(service, Err(Unusable::Refused)));
+                    return Ok(());
+                };
+                let (purpose, from) = (Purpose::Module { service }, fetch.from.clone());
+                let next = Fetch::new(module, purpose, from, fetch.until_us);
+                self.fetch(next, reader, now_us, deeds)?;
+            }
+            (Purpose::Module { service }, Some(module)) => {
+                let record = query::service(&reader.view(), &service).map_err(state_fault)?;
+                let manifest = record.and_then(|record| {
+                    let bytes = self.local(&record.terms.manifest)?;
+                    as_published(&record.terms, &bytes).ok()
+                });
+                let runtime = &self.ports.runtime;
+                let ready = manifest.is_some_and(|m| runtime.prepare(&service, module, &m).is_ok());
+                let result = if ready { Ok(Runs::Inside) } else { Err(Unusable::Refused) };
+                deeds.push(prepared(service, result));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn terms_module(reader: &Reader, service: &Hash) -> Result<Option<BlobRef>, Fault> {
+    let record = query::service(&reader.view(), service).map_err(state_fault)?;
+    Ok(record.and_then(|record| record.terms.module))
+}
+
+fn endpoints(reader: &Reader, service: &Hash, from: &[Holder]) -> Vec<EndpointId> {
+    let view = reader.view();
+    let endpoint = |holder: &Holder| match holder {
+        Holder::Endpoint(endpoint) => Some(*endpoint),
+        Holder::Node(node) => {
+            let offer = query::offer(&view, service, node).ok()??;
+            Some(offer.endpoint)
+        }
+    };
+    from.iter().filter_map(endpoint).collect()
+}

@@ -1,0 +1,124 @@
+//! What must hold at the end, once the network was well for long enough.
+
+use althing_ledger::query;
+use althing_replica::Subject;
+use althing_types::Hash;
+
+use crate::auditor::Auditor;
+use crate::scenario::Scenario;
+use crate::setting;
+use crate::simulation::Simulation;
+
+/// How far sound nodes may be apart in the end, in blocks.
+const APART_MAX: u64 = 5;
+/// How many blocks the calm must have brought in a hundred seconds, where everybody is honest.
+const HEIGHTS_MIN_PER_100_S: u64 = 60;
+/// The same where some are not: absent proposers cost a timeout each.
+const HEIGHTS_MIN_PER_100_S_DISHONEST: u64 = 10;
+
+/// Judges a simulation whose time is over.
+pub(crate) fn at_the_end(simulation: &mut Simulation) {
+    let now_us = simulation.now_us();
+    let mut broken: Vec<(&'static str, String)> = Vec::new();
+    progress(simulation, &mut broken);
+    ends(simulation.scenario(), &simulation.auditor, now_us, &mut broken);
+    memory(simulation, &mut broken);
+    for user in simulation.users() {
+        if let Some(pending) = &user.pending
+            && now_us > pending.since_us + 60_000_000
+        {
+            let what = format!(
+                "a transaction of user {} waits since {:.1} s",
+                user.number,
+                pending.since_us as f64 / 1e6
+            );
+            broken.push(("a transaction gets in once the network is well", what));
+        }
+    }
+    for (claim, what) in broken {
+        simulation.auditor.violated(claim, now_us, what);
+    }
+}
+
+fn progress(simulation: &Simulation, broken: &mut Vec<(&'static str, String)>) {
+    let scenario = simulation.scenario();
+    let highest = simulation.auditor.height();
+    for (number, node) in simulation.nodes.iter().enumerate() {
+        if !scenario.is_sound(node.key) {
+            continue;
+        }
+        let Some(running) = &node.running else {
+            broken.push(("a sound node runs in the end", format!("node {number} does not")));
+            continue;
+        };
+        let tip = running.reader().head().tip.height;
+        if tip.until(highest) > APART_MAX {
+            let what = format!("node {number} is at {tip}, others at {highest}");
+            broken.push(("everybody catches up", what));
+        }
+    }
+    let all_sound = (0..scenario.parts.len()).all(|node| scenario.is_sound(node));
+    let least = if all_sound { HEIGHTS_MIN_PER_100_S } else { HEIGHTS_MIN_PER_100_S_DISHONEST };
+    let least = scenario.calm_ms * least / 100_000;
+    let healed_at = simulation.healed_at.unwrap_or_default();
+    if healed_at.until(highest) < least {
+        let what = format!("from height {healed_at} to {highest} in the calm");
+        broken.push(("the chain goes on", what));
+    }
+}
+
+fn ends(
+    scenario: &Scenario,
+    auditor: &Auditor,
+    now_us: u64,
+    broken: &mut Vec<(&'static str, String)>,
+) {
+    let bound_us = setting::execution_ms_max() * 1_000;
+    for (execution, since_us) in auditor.open() {
+        let counted_from_us = since_us.max(scenario.heal_ms * 1_000);
+        if now_us > counted_from_us + bound_us {
+            let what = format!(
+                "{} is {:?} in round {} since {:.1} s",
+                execution.id,
+                execution.phase,
+                execution.round,
+                since_us as f64 / 1e6
+            );
+            broken.push(("every execution ends within its bound", what));
+        }
+    }
+}
+
+/// Every sound node still has everything that anybody was told.
+fn memory(simulation: &Simulation, broken: &mut Vec<(&'static str, String)>) {
+    const CLAIM: &str = "what was acknowledged stays";
+    let scenario = simulation.scenario();
+    for (number, node) in simulation.nodes.iter().enumerate() {
+        let Some(running) = node.running.as_ref().filter(|_| scenario.is_sound(node.key)) else {
+            continue;
+        };
+        let reader = running.reader();
+        let tip = reader.head().tip.height;
+        for (hash, height) in &simulation.auditor.acknowledged {
+            let here = reader.archived(&Subject::Transaction(*hash)).ok().flatten();
+            if *height <= tip && here.is_none_or(|archived| archived.height != *height) {
+                broken.push((CLAIM, format!("node {number} has lost transaction {hash}")));
+            }
+        }
+        for (id, settled) in &simulation.auditor.settled {
+            let here: Option<_> = reader.execution(id).ok().flatten();
+            if settled.changed <= tip && here.as_ref() != Some(settled) {
+                broken.push((CLAIM, format!("node {number} has another end of {}", short(id))));
+            }
+        }
+        let view = reader.view();
+        let validator = query::validator(&view, &node.address()).ok().flatten();
+        if validator.is_none() {
+            broken.push((CLAIM, format!("node {number} has lost its own validator record")));
+        }
+    }
+}
+
+fn short(hash: &Hash) -> String {
+    hash.to_string().chars().take(12).collect()
+}

@@ -1,0 +1,81 @@
+//! Beyond what the network promises to bear, the checks must trip: a suite that stays green here is
+//! broken.
+
+use althing_simulator::scenario::{Fault, Kind, Part, Voting, Work};
+use althing_simulator::shrink::run;
+use althing_simulator::{Report, Scenario};
+
+fn broken(report: &Report) -> Vec<&'static str> {
+    report.violations.iter().map(|violation| violation.claim).collect()
+}
+
+/// Half of the stake runs twice, one copy on each side of a partition.
+fn forked(seed: u64) -> Scenario {
+    let mut scenario = Scenario::calm(seed, 4);
+    let twins = Part { voting: Voting::Twins, ..Part::HONEST };
+    scenario.parts = vec![Part::HONEST, Part::HONEST, twins, twins];
+    // Nodes 4 and 5 are the second copies of 2 and 3.
+    let kind = Kind::Partition { group: 0b00_1101, lasts_ms: 60_000 };
+    scenario.faults = vec![Fault { at_ms: 1, kind }];
+    scenario.heal_ms = 60_000;
+    scenario
+}
+
+#[test]
+fn more_than_a_third_that_votes_twice_is_seen_to_fork_the_chain() {
+    let forks = |seed| broken(&run(&forked(seed))).contains(&"one block a height");
+    assert!(
+        (0..8).any(forks),
+        "half of the stake voted twice in eight runs, and nobody saw a fork"
+    );
+}
+
+#[test]
+fn a_bought_majority_of_checkers_is_seen_to_pass_a_lie() {
+    let passes = |seed| {
+        let mut scenario = Scenario::calm(seed, 5);
+        let ring = Part { work: Work::Colluder, ..Part::HONEST };
+        scenario.parts = vec![ring, ring, ring, Part::HONEST, Part::HONEST];
+        scenario.checkers = vec![2];
+        scenario.user_every_ms = 500;
+        broken(&run(&scenario)).contains(&"a result is right")
+    };
+    assert!((0..8).any(passes), "most checkers were bought in eight runs, and nobody saw a lie");
+}
+
+#[test]
+fn a_ring_without_a_quorum_passes_nothing() {
+    for seed in 0..2 {
+        let mut scenario = Scenario::calm(seed, 7);
+        let ring = Part { work: Work::Colluder, ..Part::HONEST };
+        scenario.parts = vec![Part::HONEST; 7];
+        scenario.parts[1] = ring;
+        scenario.parts[4] = ring;
+        scenario.checkers = vec![4];
+        scenario.user_every_ms = 500;
+        let report = run(&scenario);
+        assert!(report.is_well(), "{}", report.story());
+        let fines = report.statistics.fines;
+        assert!(fines.get("wrong result").is_some_and(|n| *n > 0), "{fines:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_forgets_what_it_acknowledged_is_seen_to_make_a_validator_vote_twice() {
+    let caught = (0..40).any(|seed| {
+        let mut scenario = Scenario::calm(seed, 4);
+        let at = |at_ms, kind| Fault { at_ms, kind };
+        scenario.faults = vec![at(500, Kind::LogLies { node: 1 })];
+        for n in 1..40 {
+            scenario.faults.push(at(n * 1_013, Kind::Crash { node: 1, down_ms: 0 }));
+            // Proposals are lost now and then, so that the node votes for nothing first.
+            scenario.faults.push(at(n * 1_000, Kind::Loss { per_mille: 400, lasts_ms: 400 }));
+        }
+        scenario.faults.sort_unstable();
+        scenario.heal_ms = 45_000;
+        scenario.calm_ms = 20_000;
+        let report = run(&scenario);
+        broken(&report).contains(&"an honest node is never slashed")
+    });
+    assert!(caught, "forty runs with a lying disk, and nobody was convicted");
+}

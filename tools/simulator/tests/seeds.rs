@@ -1,0 +1,37 @@
+//! Seeds whose scenarios once broke a claim, and a scenario of the kind that did.
+
+use althing_simulator::Scenario;
+use althing_simulator::scenario::{Fault, Kind};
+use althing_simulator::shrink::run;
+
+/// One node of four is gone for good; then nobody hears anybody for long enough that everyone misses its
+/// proposals. (That an outage jails nobody is shown by the ledger's own tests.)
+fn outage(seed: u64) -> Scenario {
+    let mut scenario = Scenario::calm(seed, 4);
+    let at = |at_ms, kind| Fault { at_ms, kind };
+    let apart = |group| Kind::Partition { group, lasts_ms: 18_000 + 1_500 * seed };
+    scenario.faults = vec![
+        at(10_000, Kind::StateRots { node: 3 }),
+        at(15_000, apart(0b0001)),
+        at(15_000, apart(0b0010)),
+        at(15_000, apart(0b0100)),
+    ];
+    scenario.heal_ms = 45_000;
+    scenario
+}
+
+#[test]
+fn a_chain_outlives_an_outage_of_all_while_one_is_gone_for_good() {
+    for seed in 0..12 {
+        let report = run(&outage(seed));
+        assert!(report.is_well(), "{}", report.story());
+    }
+}
+
+#[test]
+fn seeds_that_failed_once_hold() {
+    for seed in [3_023, 4_018, 4_100, 5_072, 5_099] {
+        let report = run(&Scenario::from_seed(seed));
+        assert!(report.is_well(), "{}", report.story());
+    }
+}

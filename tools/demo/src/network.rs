@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::cli::Cli;
+
+/// How long a node may take to end or to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What `althing dev --json` says once everything is up.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,28 +78,48 @@ impl Network {
         self.announcement.nodes.iter().find(|node| node.node == number).context("no such node")
     }
 
-    /// Kills a node as a power cut would: `kill -9`.
+    /// Kills a node as a power cut would, `kill -9`, and waits until nothing of it is left: a thread
+    /// that waits for the disk keeps the node's port and files until it returns.
     ///
     /// # Errors
     ///
     /// If it cannot be killed.
-    pub fn kill(&self, number: usize) -> Result<()> {
-        let pid = self.node(number)?.pid.to_string();
-        let status = Command::new("kill").args(["-9", &pid]).status().context("running kill")?;
-        ensure!(status.success(), "node {number} could not be killed");
+    pub fn kill(&mut self, number: usize) -> Result<()> {
+        let pid = self.node(number)?.pid;
+        let signal = |signal: &str| -> Result<bool> {
+            let mut kill = Command::new("kill");
+            kill.args([signal, &pid.to_string()]).stderr(Stdio::null());
+            Ok(kill.status().context("running kill")?.success())
+        };
+        ensure!(signal("-9")?, "node {number} could not be killed");
+        if let Some(child) = self.restarted.iter_mut().find(|child| child.id() == pid) {
+            child.wait().context("waiting for a killed node")?;
+            return Ok(());
+        }
+        // Its parent is `althing dev`: the process is gone when that one has noticed.
+        let deadline = Instant::now() + PATIENCE;
+        while signal("-0")? {
+            ensure!(Instant::now() < deadline, "node {number} did not end after `kill -9`");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         Ok(())
     }
 
-    /// Starts a killed node again.
+    /// Starts a killed node again; how long it took until it answered.
     ///
     /// # Errors
     ///
-    /// If it cannot be started.
-    pub fn restart(&mut self, cli: &Cli, number: usize) -> Result<()> {
-        let folder = self.node(number)?.folder.clone();
-        let log = std::fs::File::options().append(true).open(folder.join("node.log"))?;
+    /// If it cannot be started, or ends before it answers, with what it said last.
+    pub fn restart(&mut self, cli: &Cli, number: usize) -> Result<Duration> {
+        let (folder, status) = {
+            let node = self.node(number)?;
+            (node.folder.clone(), format!("{}/v1/status", node.api))
+        };
+        let log_file = folder.join("node.log");
+        let log = std::fs::File::options().append(true).open(&log_file)?;
         let folder = folder.to_str().context("the folder's path is not text")?;
-        let child = cli
+        let start = Instant::now();
+        let mut child = cli
             .command(&["node", "start", "--dir", folder])
             .stdout(Stdio::null())
             .stderr(log)
@@ -105,8 +128,25 @@ impl Network {
         if let Some(node) = self.announcement.nodes.iter_mut().find(|node| node.node == number) {
             node.pid = child.id();
         }
+        let answered = loop {
+            if ureq::get(&status).call().is_ok() {
+                break Ok(start.elapsed());
+            }
+            if let Some(ended) = child.try_wait()? {
+                let log = std::fs::read_to_string(&log_file).unwrap_or_default();
+                let last = log.lines().rev().take(5).collect::<Vec<_>>();
+                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                break Err(anyhow!(
+                    "node {number} ended when it was started again: {ended}\n{last}"
+                ));
+            }
+            if start.elapsed() > PATIENCE {
+                break Err(anyhow!("node {number} did not answer after it was started again"));
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        };
         self.restarted.push(child);
-        Ok(())
+        answered
     }
 
     /// Stops all nodes, and waits until they have ended.

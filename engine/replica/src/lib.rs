@@ -37,6 +37,7 @@ mod replica;
 mod rules;
 mod run_words;
 pub mod store;
+mod verified;
 mod view;
 
 pub use boot::OpenError;

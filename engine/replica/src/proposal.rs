@@ -7,7 +7,7 @@
 //! - Errors: [`BadBlock`] if the proposer is at fault, [`Fault`] if this node is.
 //! - Invariants: what is checked at a moment (round, clock) is kept apart from what follows from the
 //!   chain alone, since two thirds may decide a block that this node's clock holds for too new. No
-//!   signature that the mempool has seen is verified again.
+//!   signature that waits in the mempool or was verified lately is verified again.
 
 use std::sync::Arc;
 use std::thread;
@@ -203,7 +203,7 @@ fn difference(claimed: &Header, computed: &Header) -> Option<&'static str> {
     fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
 }
 
-/// Verifies the signatures that the mempool has not verified already.
+/// Verifies the signatures that were not verified before.
 fn authenticate_all(
     transactions: Vec<SignedTransaction>,
     rules: &Rules,
@@ -217,8 +217,8 @@ fn authenticate_all(
         .into_iter()
         .map(|signed| {
             let hash = signed.hash();
-            match mempool.find(&hash) {
-                Some(known) => Slot::Known(Arc::clone(known)),
+            match mempool.find(&hash).cloned().or_else(|| rules.verified(&hash)) {
+                Some(known) => Slot::Known(known),
                 None => Slot::Unknown(hash, Box::new(signed)),
             }
         })
@@ -227,11 +227,10 @@ fn authenticate_all(
         for slot in slots {
             let Slot::Unknown(hash, signed) = slot else { continue };
             let (hash, signed) = (*hash, (**signed).clone());
-            let verified =
-                Authenticated::verify(signed, &rules.eip712, rules.chain(), &*rules.signatures);
+            let verified = rules.verify(signed);
             let known = verified
                 .map_err(|invalid| BadBlock::BadTransaction { transaction: hash, invalid })?;
-            *slot = Slot::Known(Arc::new(known));
+            *slot = Slot::Known(known);
         }
         Ok(())
     };

@@ -151,7 +151,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`Invalid`] for everything that can be told without the state.
-    pub fn authenticate(&self, bytes: &[u8]) -> Result<Authenticated, Invalid> {
+    pub fn authenticate(&self, bytes: &[u8]) -> Result<Arc<Authenticated>, Invalid> {
         self.shared.rules.authenticate(bytes)
     }
 

@@ -204,13 +204,13 @@ impl Replica {
     ///
     /// [`SubmitError::NotAdmitted`] if it has no place in the pool, [`SubmitError::Fault`] if the
     /// state cannot be read.
-    pub fn admit(&mut self, transaction: Authenticated) -> Result<Hash, SubmitError> {
+    pub fn admit(&mut self, transaction: Arc<Authenticated>) -> Result<Hash, SubmitError> {
         let hash = transaction.hash();
         if self.mempool.find(&hash).is_some() {
             return Err(NotAdmitted::Refused(Refusal::Duplicate).into());
         }
         let account = query::account(&self.head.view, &transaction.account()).map_err(untrusted)?;
-        self.mempool.insert(Arc::new(transaction), &account, self.head.next_height())?;
+        self.mempool.insert(transaction, &account, self.head.next_height())?;
         Ok(hash)
     }
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use althing_ledger::{Authenticated, Invalid};
 use althing_state::merkle::Range;
 use althing_types::{
-    BeaconProof, ChainId, Eip712, Genesis, Hash, Height, Signatures, TimeMs, ValidatorSet, tagged,
+    BeaconProof, ChainId, Eip712, Genesis, Hash, Height, Signatures, SignedTransaction, TimeMs,
+    ValidatorSet, tagged,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::verified::Verified;
 
 /// Where wall time comes from.
 pub type Clock = Box<dyn Fn() -> TimeMs + Send>;
@@ -25,12 +28,14 @@ pub(crate) struct Rules {
     pub(crate) genesis_hash: Hash,
     pub(crate) eip712: Eip712,
     pub(crate) signatures: Arc<dyn Signatures + Send + Sync>,
+    /// No constant, but what everybody who verifies shares.
+    verified: Verified,
 }
 
 impl Rules {
     pub(crate) fn new(genesis: Genesis, signatures: Arc<dyn Signatures + Send + Sync>) -> Self {
         let (genesis_hash, eip712) = (genesis.hash(), Eip712::new(genesis.chain));
-        Self { genesis, genesis_hash, eip712, signatures }
+        Self { genesis, genesis_hash, eip712, signatures, verified: Verified::default() }
     }
 
     pub(crate) const fn chain(&self) -> ChainId {
@@ -38,8 +43,30 @@ impl Rules {
     }
 
     /// Everything that can be told of a transaction without the state.
-    pub(crate) fn authenticate(&self, bytes: &[u8]) -> Result<Authenticated, Invalid> {
-        Authenticated::decode(bytes, &self.eip712, self.chain(), &*self.signatures)
+    pub(crate) fn authenticate(&self, bytes: &[u8]) -> Result<Arc<Authenticated>, Invalid> {
+        if let Some(known) = self.verified.find(&SignedTransaction::hash_of(bytes)) {
+            return Ok(known);
+        }
+        let fresh = Authenticated::decode(bytes, &self.eip712, self.chain(), &*self.signatures)?;
+        Ok(self.keep(fresh))
+    }
+
+    /// The transaction with this hash, if its signature was verified lately.
+    pub(crate) fn verified(&self, hash: &Hash) -> Option<Arc<Authenticated>> {
+        self.verified.find(hash)
+    }
+
+    /// As [`authenticate`](Self::authenticate), of a transaction that is known not to be
+    /// [`verified`](Self::verified).
+    pub(crate) fn verify(&self, signed: SignedTransaction) -> Result<Arc<Authenticated>, Invalid> {
+        let fresh = Authenticated::verify(signed, &self.eip712, self.chain(), &*self.signatures)?;
+        Ok(self.keep(fresh))
+    }
+
+    fn keep(&self, fresh: Authenticated) -> Arc<Authenticated> {
+        let fresh = Arc::new(fresh);
+        self.verified.keep(&fresh);
+        fresh
     }
 }
 

@@ -509,6 +509,60 @@ fn one_block_of_many_comes_to_the_same_accounts_as_many_blocks_of_one() {
     assert_eq!(batched, sequential);
 }
 
+/// Real signatures, and how often a signer was recovered.
+struct Counting(Arc<AtomicUsize>);
+
+impl Signatures for Counting {
+    fn recover(&self, digest: &Hash, signature: &RecoverableSignature) -> Option<Address> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Secp256k1.recover(digest, signature)
+    }
+
+    fn verifies(&self, digest: &Hash, signature: &VoteSignature, key: &PublicKey) -> bool {
+        Secp256k1.verifies(digest, signature, key)
+    }
+
+    fn address_of(&self, key: &PublicKey) -> Option<Address> {
+        Secp256k1.address_of(key)
+    }
+
+    fn beacon(&self, key: &BeaconKey, input: &Hash, proof: &BeaconProof) -> Option<Hash> {
+        Secp256k1.beacon(key, input, proof)
+    }
+}
+
+#[test]
+fn a_signature_is_verified_once_whether_gossip_or_a_block_brings_it_first() {
+    let (mut world, recovered) = (World::new(4), Arc::new(AtomicUsize::new(0)));
+    for node in &mut world.nodes {
+        let ports = Ports {
+            store: Arc::clone(&node.store) as Arc<dyn Store>,
+            signatures: Arc::new(Counting(Arc::clone(&recovered))),
+            beacon: Some(Box::new(common::Signer::of(node.number))),
+            clock: Box::new(|| TimeMs(common::START + 1_010)),
+        };
+        let config = common::config(&world.genesis, node.number);
+        node.replica = Replica::open(config, ports).unwrap();
+    }
+    let proposer = world.proposer(ZERO);
+    let bytes: Vec<Vec<u8>> = (0..40_u64)
+        .map(|n| {
+            transaction(&account(n % 5), Nonce(n / 5), vec![transfer(&account(5), 1)]).encode()
+        })
+        .collect();
+    for bytes in &bytes {
+        world.nodes[proposer].replica.submit(bytes).unwrap();
+    }
+    assert_eq!(world.round().transactions.len(), bytes.len());
+    assert_eq!(recovered.load(Ordering::SeqCst), 4 * bytes.len());
+    for node in &mut world.nodes {
+        for bytes in &bytes {
+            assert_eq!(node.replica.submit(bytes).unwrap_err().code(), Some("POL-0004"));
+        }
+    }
+    assert_eq!(recovered.load(Ordering::SeqCst), 4 * bytes.len(), "the gossip came late");
+}
+
 /// Real signatures, until somebody bonds.
 struct Panicking;
 

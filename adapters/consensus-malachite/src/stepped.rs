@@ -53,6 +53,7 @@ use crate::parts::{Assembly, Expectation};
 use crate::signing::{Checker, ConsensusSigner, EngineSigner};
 pub use crate::wal::Medium;
 use crate::wal::{Log, WalError};
+use crate::wal_actor::said;
 use crate::{Config, Progress};
 
 /// How often a node says how far it is.
@@ -547,9 +548,9 @@ impl<A: Application, M: Medium> Stepped<A, M> {
             CoreEffect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
             CoreEffect::WalAppend(height, entry, r) => {
                 if !self.recovering && self.is_validator {
-                    let mut bytes = Vec::new();
+                    let (mut bytes, said) = (Vec::new(), said(&entry, self.signer.address()));
                     encode_entry(entry, &Borsh, &mut bytes).map_err(engine_fault)?;
-                    self.log.append(height.0, &bytes);
+                    self.log.append(height.0, &bytes, said);
                 }
                 r.resume_with(())
             }

@@ -16,8 +16,9 @@
 //!   see it: a power loss may leave any part of it, and what does not follow whole is cut. A broken
 //!   frame that a later one knows to have been durable is rot: the node must not vote, and says so with
 //!   a code.
-//! - Invariant: when [`Log::flush`] returns with `sync`, all entries of the height survive a power
-//!   loss; so do those that [`Log::start`] returns, for whoever asks for them acts upon them.
+//! - Invariant: when [`Log::flush`] returns, what this node has said at the height survives a power loss
+//!   with all entries before it, if others see it; so do those that [`Log::start`] returns, for whoever
+//!   asks for them acts upon them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -172,6 +173,17 @@ pub(crate) struct Log<M = File> {
     highest: Option<Height>,
     /// Entries since the last flush, each behind its length.
     buffer: Vec<u8>,
+    /// Something that this node has said is not durable yet.
+    unsynced_own: bool,
+}
+
+/// Whose an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// This node's: it must not be sent before it is durable, with all that led to it.
+    Here,
+    /// Somebody else's, or nobody's: if it is lost, it comes again, and nothing was done about it.
+    Elsewhere,
 }
 
 struct Frame<'a> {
@@ -217,6 +229,7 @@ impl<M: Medium> Log<M> {
             durable: 0,
             highest: None,
             buffer: Vec::new(),
+            unsynced_own: false,
         };
         let bytes = log.read_all()?;
         let header = header();
@@ -304,6 +317,7 @@ impl<M: Medium> Log<M> {
     fn sync(&mut self) -> Result<(), WalError> {
         self.medium.sync(false).map_err(self.io("syncing"))?;
         self.durable = self.number;
+        self.unsynced_own = false;
         Ok(())
     }
 
@@ -314,6 +328,7 @@ impl<M: Medium> Log<M> {
     fn begin(&mut self, height: Height) {
         (self.height, self.position, self.number, self.durable) = (height, HEADER_BYTES, 0, 0);
         self.buffer.clear();
+        self.unsynced_own = false;
     }
 
     /// Forgets the entries of a height, and begins it anew.
@@ -327,19 +342,22 @@ impl<M: Medium> Log<M> {
     }
 
     /// Adds an entry, to be written at the next flush.
-    pub(crate) fn append(&mut self, height: Height, entry: &[u8]) {
+    pub(crate) fn append(&mut self, height: Height, entry: &[u8], said: Said) {
         if height == self.height {
+            self.unsynced_own |= said == Said::Here;
             let length = u32::try_from(entry.len()).expect("an entry is far smaller than 4 GiB");
             self.buffer.extend(length.to_be_bytes());
             self.buffer.extend(entry);
         }
     }
 
-    /// Makes everything that was added durable; without `sync` it survives a killed process only.
-    pub(crate) fn flush(&mut self, sync: bool) -> Result<(), WalError> {
+    /// Writes everything that was added: it survives a killed process. It is durable if this node's own
+    /// words are among it and are `seen` by others; what others have said alone needs no sync.
+    pub(crate) fn flush(&mut self, seen: bool) -> Result<(), WalError> {
+        let sync = seen && self.unsynced_own;
         if self.buffer.is_empty() {
             // What was flushed without a sync before may be seen from now on.
-            return if sync && self.durable < self.number { self.sync() } else { Ok(()) };
+            return if sync { self.sync() } else { Ok(()) };
         }
         let length = u32::try_from(self.buffer.len()).ok();
         let length = length.filter(|length| self.position + u64::from(*length) <= LOG_BYTES_MAX);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use althing_network::Network;
 use althing_replica::application::Fault;
 use althing_replica::context::Chain;
+use althing_types::Address;
 use async_trait::async_trait;
+use malachite_core::Input;
 use malachite_engine::wal::{Msg, decode_entry, encode_entry};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -15,7 +17,24 @@ use crate::codec::Borsh;
 use crate::halt::Halt;
 use crate::network::Hub;
 use crate::signing::ConsensusSigner;
-use crate::wal::{Log, WalError};
+use crate::wal::{Log, Said, WalError};
+
+/// Whose words an entry is.
+pub(crate) fn said(entry: &Input<Chain>, own: Address) -> Said {
+    let speaker = match entry {
+        Input::Vote(vote) => &vote.message.validator,
+        Input::Proposal(proposal) => &proposal.message.proposer,
+        // They lead to words of one's own, which are entries of their own.
+        Input::StartHeight(..)
+        | Input::PolkaCertificate(_)
+        | Input::RoundCertificate(_)
+        | Input::Propose(_)
+        | Input::TimeoutElapsed(_)
+        | Input::ProposedValue(..)
+        | Input::SyncValueResponse(_) => return Said::Elsewhere,
+    };
+    if speaker.0 == own { Said::Here } else { Said::Elsewhere }
+}
 
 /// Writes what the engine has said.
 pub(crate) struct WalActor {
@@ -76,16 +95,16 @@ impl Actor for WalActor {
                 reply.send(done.map_err(Into::into)).ok();
             }
             Msg::Append(height, entry, reply) => {
-                let mut bytes = Vec::new();
+                let (mut bytes, said) = (Vec::new(), said(&entry, self.signer.address()));
                 let encoded = encode_entry(entry, &Borsh, &mut bytes);
                 if encoded.is_ok() {
-                    log.append(height.0, &bytes);
+                    log.append(height.0, &bytes, said);
                 }
                 reply.send(encoded.map_err(Into::into)).ok();
             }
             Msg::Flush(reply) => {
-                let sync = self.is_seen();
-                let done = self.checked(blocking(|| log.flush(sync)));
+                let seen = self.is_seen();
+                let done = self.checked(blocking(|| log.flush(seen)));
                 reply.send(done.map_err(Into::into)).ok();
             }
             Msg::Dump => {}

@@ -24,7 +24,7 @@ impl Folder {
         assert!(log.start(Height(7)).unwrap().is_empty());
         [b"one", b"two", b"six"].map(|entry| {
             let position = log.position;
-            log.append(Height(7), entry);
+            log.append(Height(7), entry, Said::Here);
             log.flush(true).unwrap();
             position
         })
@@ -44,7 +44,7 @@ fn what_was_flushed_is_read_back_once() {
     let mut log = folder.open();
     let entries = log.start(Height(7)).unwrap();
     assert_eq!(entries, [b"one".to_vec(), b"two".to_vec(), b"six".to_vec()]);
-    log.append(Height(7), b"ten");
+    log.append(Height(7), b"ten", Said::Here);
     log.flush(true).unwrap();
     assert!(log.start(Height(8)).unwrap().is_empty());
     assert_eq!(folder.open().start(Height(7)).unwrap().len(), 4);
@@ -55,9 +55,28 @@ fn what_was_not_flushed_is_gone() {
     let folder = Folder::new();
     let mut log = folder.open();
     log.start(Height(1)).unwrap();
-    log.append(Height(1), b"unsaid");
+    log.append(Height(1), b"unsaid", Said::Here);
     drop(log);
     assert!(folder.open().start(Height(1)).unwrap().is_empty());
+}
+
+#[test]
+fn only_what_this_node_says_waits_for_the_disk() {
+    let folder = Folder::new();
+    let mut log = folder.open();
+    log.start(Height(7)).unwrap();
+    log.append(Height(7), b"a vote of another", Said::Elsewhere);
+    log.flush(true).unwrap();
+    assert_eq!((log.number, log.durable), (1, 0));
+    log.append(Height(7), b"an own vote, alone", Said::Here);
+    log.flush(false).unwrap();
+    assert_eq!((log.number, log.durable), (2, 0));
+    log.flush(true).unwrap();
+    assert_eq!((log.number, log.durable), (2, 2), "seen from now on");
+    log.append(Height(7), b"a vote of another", Said::Elsewhere);
+    log.append(Height(7), b"an own vote", Said::Here);
+    log.flush(true).unwrap();
+    assert_eq!((log.number, log.durable), (3, 3), "with what led to it");
 }
 
 #[test]
@@ -91,7 +110,7 @@ fn stale_frames_of_earlier_heights_are_not_mistaken() {
     folder.with_three_flushes();
     let mut log = folder.open();
     assert!(log.start(Height(8)).unwrap().is_empty());
-    log.append(Height(8), b"a longer entry than those before it");
+    log.append(Height(8), b"a longer entry than those before it", Said::Here);
     log.flush(true).unwrap();
     drop(log);
     assert_eq!(folder.open().start(Height(8)).unwrap().len(), 1);
@@ -149,12 +168,12 @@ fn what_was_replayed_counts_as_durable_and_its_loss_as_rot() {
     let mut log = folder.open();
     log.start(Height(7)).unwrap();
     let first = log.position;
-    log.append(Height(7), b"said by a process that was killed");
+    log.append(Height(7), b"said by a process that was killed", Said::Here);
     log.flush(false).unwrap();
     drop(log);
     let mut log = folder.open();
     assert_eq!(log.start(Height(7)).unwrap().len(), 1);
-    log.append(Height(7), b"said after the replay");
+    log.append(Height(7), b"said after the replay", Said::Here);
     log.flush(false).unwrap();
     drop(log);
     folder.spoil(first + 40);
@@ -196,7 +215,7 @@ impl Watched {
     fn say(&mut self, entry: &[u8], sync: bool) -> u32 {
         let height = self.log.height;
         let at = usize::try_from(self.log.position).unwrap();
-        self.log.append(height, entry);
+        self.log.append(height, entry, Said::Here);
         self.said.push(entry.to_vec());
         self.log.flush(sync).unwrap();
         let end = usize::try_from(self.log.position).unwrap();
@@ -223,7 +242,7 @@ impl Watched {
         assert_eq!(found, self.said[..found.len()], "what was said is not what is read");
         let base = std::fs::read(self.folder.0.path().join("image")).unwrap();
         let at = usize::try_from(log.position).unwrap();
-        log.append(height, b"said after the crash");
+        log.append(height, b"said after the crash", Said::Here);
         log.flush(true).unwrap();
         let end = usize::try_from(log.position).unwrap();
         let now = std::fs::read(self.folder.0.path().join("image")).unwrap();
@@ -322,7 +341,7 @@ fn a_height_that_fills_the_log_is_a_coded_error_and_what_was_flushed_stays() {
     let entry = vec![7; 4 << 20];
     let mut flushed = 0;
     let error = loop {
-        log.append(Height(7), &entry);
+        log.append(Height(7), &entry, Said::Here);
         match log.flush(false) {
             Ok(()) => flushed += 1,
             Err(error) => break error,

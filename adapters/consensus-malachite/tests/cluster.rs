@@ -354,7 +354,7 @@ fn an_engine_whose_parts_end_while_it_starts_is_a_coded_error() {
     let application = Opaque::new(disk, key.address(), cluster.set_of.clone());
     // What is spawned on a runtime that has ended, ends at once.
     let handle = runtime.handle().clone();
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(Duration::from_secs(120));
     let _inside = handle.enter();
     let start = spawn(
         Config::new(CHAIN, cluster.wal(0)),

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use althing_network::Lane;
 use althing_replica::application::{Application, Fault};
-use althing_replica::context::{BlockHeight, Chain, Members, Voter, vote_digest};
+use althing_replica::context::{BlockHeight, Chain, Members, PART_BYTES, Voter, vote_digest};
 use althing_types::{BlockId, Eip712, EndpointId, Height, Signatures};
 use bytes::Bytes;
 use catch_up::CatchUp;
@@ -135,6 +135,7 @@ pub struct Stepped<A, M> {
     metrics: Metrics,
     desk: Desk,
     assembly: Assembly,
+    part_bytes: usize,
     expectation: Expectation,
     /// Messages of the engine to itself.
     inbox: VecDeque<CoreInput<Chain>>,
@@ -194,7 +195,8 @@ impl<A: Application, M: Medium> Stepped<A, M> {
             config,
             application,
             signer,
-            assembly: Assembly::new(checker.clone()),
+            assembly: Assembly::new(checker.clone(), PART_BYTES),
+            part_bytes: PART_BYTES,
             checker,
             log,
             core: None,
@@ -214,6 +216,13 @@ impl<A: Application, M: Medium> Stepped<A, M> {
             now: Duration::ZERO,
             progress: Progress::default(),
         })
+    }
+
+    /// Cuts bodies into pieces of this length, in bytes; all nodes of a network must do so alike.
+    /// Small ones show what happens between the pieces of a body.
+    #[must_use]
+    pub fn with_part_bytes(self, part_bytes: usize) -> Self {
+        Self { assembly: Assembly::new(self.checker.clone(), part_bytes), part_bytes, ..self }
     }
 
     /// The application.
@@ -672,7 +681,8 @@ impl<A: Application, M: Medium> Stepped<A, M> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let (checker, signer, body) = (&self.checker, &*self.signer, (id, body));
-        let parts = desk::sealed_parts(checker, signer, height, round, pol_round, body)?;
+        let parts =
+            desk::sealed_parts(checker, signer, height, round, pol_round, body, self.part_bytes)?;
         effects.extend(parts.map(|part| Effect::Broadcast(Lane::Bodies, encode_part(&part))));
         Ok(())
     }

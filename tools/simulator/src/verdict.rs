@@ -3,6 +3,7 @@
 use althing_ledger::query;
 use althing_replica::Subject;
 use althing_types::Hash;
+use althing_workflow::RunStatus;
 
 use crate::auditor::Auditor;
 use crate::scenario::Scenario;
@@ -16,6 +17,12 @@ const HEIGHTS_MIN_PER_100_S: u64 = 60;
 /// The same where some are not: absent proposers cost a timeout each.
 const HEIGHTS_MIN_PER_100_S_DISHONEST: u64 = 10;
 
+/// How long an acknowledged observation may be on its way once the network is well, in microseconds.
+const PROMISE_US: u64 = 30_000_000;
+/// How long a run may take where everybody is sound and the network is well, in microseconds: two waits
+/// and a few steps, some of them repeated.
+const RUN_US_MAX: u64 = 100_000_000;
+
 /// Judges a simulation whose time is over.
 pub(crate) fn at_the_end(simulation: &mut Simulation) {
     let now_us = simulation.now_us();
@@ -23,6 +30,8 @@ pub(crate) fn at_the_end(simulation: &mut Simulation) {
     progress(simulation, &mut broken);
     ends(simulation.scenario(), &simulation.auditor, now_us, &mut broken);
     memory(simulation, &mut broken);
+    promises(simulation, now_us, &mut broken);
+    runs(simulation, now_us, &mut broken);
     for user in simulation.users() {
         if let Some(pending) = &user.pending
             && now_us > pending.since_us + 60_000_000
@@ -115,6 +124,61 @@ fn memory(simulation: &Simulation, broken: &mut Vec<(&'static str, String)>) {
         let validator = query::validator(&view, &node.address()).ok().flatten();
         if validator.is_none() {
             broken.push((CLAIM, format!("node {number} has lost its own validator record")));
+        }
+    }
+}
+
+/// Observations that a sound node has acknowledged have reached the ledger.
+fn promises(simulation: &Simulation, now_us: u64, broken: &mut Vec<(&'static str, String)>) {
+    let scenario = simulation.scenario();
+    for (number, node) in simulation.nodes.iter().enumerate() {
+        if !scenario.is_sound(node.key) {
+            continue;
+        }
+        for (event, at_us) in simulation.auditor.unkept(number, node.address()) {
+            if now_us > at_us.max(scenario.heal_ms * 1_000) + PROMISE_US {
+                let what = format!(
+                    "node {number} has acknowledged {event} at {:.1} s",
+                    at_us as f64 / 1e6
+                );
+                broken.push(("an acknowledged event reaches the ledger", what));
+            }
+        }
+    }
+}
+
+/// Runs have ended, or say what they lack.
+fn runs(simulation: &Simulation, now_us: u64, broken: &mut Vec<(&'static str, String)>) {
+    const CLAIM: &str = "every run ends within its bound";
+    let scenario = simulation.scenario();
+    let all_sound = (0..scenario.parts.len()).all(|node| scenario.is_sound(node));
+    let runs = &simulation.auditor.runs;
+    for (record, since_us) in runs.open() {
+        let status = runs.status(record);
+        let what = || format!("{} is {status:?} since {:.1} s", record.id, since_us as f64 / 1e6);
+        match status {
+            Some(RunStatus::Failed) => {}
+            Some(RunStatus::OutOfFunds) if !runs.lasts(record) => {}
+            Some(RunStatus::Running | RunStatus::Waiting) => {
+                let counted_from_us = since_us.max(scenario.heal_ms * 1_000);
+                if all_sound && now_us > counted_from_us + RUN_US_MAX {
+                    broken.push((CLAIM, what()));
+                }
+            }
+            Some(
+                RunStatus::OutOfFunds
+                | RunStatus::Done
+                | RunStatus::Dead
+                | RunStatus::Skipped
+                | RunStatus::Cancelled,
+            )
+            | None => broken.push((CLAIM, what())),
+        }
+    }
+    if all_sound && scenario.parts.len() > usize::from(scenario.step_checkers) {
+        let some = runs.ended.len();
+        if some == 0 && now_us > 60_000_000 {
+            broken.push((CLAIM, "no run has ended at all".to_owned()));
         }
     }
 }

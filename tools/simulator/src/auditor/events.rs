@@ -118,17 +118,18 @@ impl Auditor {
     /// What a block says of events.
     pub(super) fn block_of_events(&mut self, block: &Block, executed: &Executed, now_us: u64) {
         self.observations(block, executed, now_us);
+        // An id that expired may be observed again in the same block: its end comes first.
+        for receipt in &executed.receipts {
+            if let Receipt::Event(record) = receipt {
+                self.event_settled(record, now_us);
+            }
+        }
         for (key, value) in &executed.writes {
             if key.starts_with(althing_ledger::keys::EVENTS)
                 && let Some(value) = value
                 && let Ok(record) = borsh::from_slice::<EventRecord>(value)
             {
                 self.event_moved(record, now_us);
-            }
-        }
-        for receipt in &executed.receipts {
-            if let Receipt::Event(record) = receipt {
-                self.event_settled(record, now_us);
             }
         }
         for EventChange { event, step } in &executed.event_changes {

@@ -192,7 +192,8 @@ impl Auditor {
         repeated
     }
 
-    /// Every purse has what was put in, less what was spent and what is in escrow.
+    /// Every purse has what was put in, by its owner or as a part of fines, less what was spent and
+    /// what is in escrow.
     pub(super) fn count_deposits(&mut self, now_us: u64) {
         let mut broken = Vec::new();
         for (id, deposit) in &self.runs.deposits {
@@ -406,6 +407,12 @@ impl Auditor {
         file: &dyn Fn(&Hash) -> Option<Vec<u8>>,
     ) {
         let Origin::Step(input) = &execution.origin else { return };
+        // Of fines, whoever paid for a failure gets up to as much again as it paid.
+        let more = execution.refunded.saturating_sub(execution.paid_in);
+        if let Some(id) = self.runs.purses.get(&execution.payer) {
+            let deposit = self.runs.deposits.entry(*id).or_default();
+            *deposit = deposit.saturating_add(more);
+        }
         let Some(Conclusion::Accepted(outcome)) = &execution.conclusion else { return };
         if execution.checkers == 0 {
             return;

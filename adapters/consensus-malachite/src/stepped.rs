@@ -240,6 +240,20 @@ impl<A: Application, M: Medium> Stepped<A, M> {
         self.progress
     }
 
+    /// Where the engine stands, for people.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let Some(core) = &self.core else { return "not begun".to_owned() };
+        let driver = &core.driver;
+        let (round, step) = (driver.round(), driver.step());
+        let locked = driver.round_state().locked.as_ref().map(|held| (held.round, held.value.0));
+        let valid = driver.valid_value().map(|held| (held.round, held.value.0));
+        format!(
+            "height {} round {round} {step:?}, locked {locked:?}, valid {valid:?}",
+            self.progress.deciding
+        )
+    }
+
     /// Begins the next height.
     ///
     /// # Errors

@@ -192,6 +192,11 @@ impl Auditor {
         }
     }
 
+    /// The state after the highest block.
+    pub(crate) const fn state(&self) -> &MemoryState {
+        &self.state
+    }
+
     /// The highest block that an honest node has committed.
     pub(crate) fn height(&self) -> Height {
         self.chain.last_key_value().map(|(height, _)| *height).unwrap_or_default()

@@ -289,6 +289,11 @@ impl Running {
         self.engine.progress()
     }
 
+    /// Where its consensus stands, for people.
+    pub(crate) fn standing(&self) -> String {
+        self.engine.standing()
+    }
+
     /// The worker, for questions of others.
     pub(crate) const fn worker(&self) -> &Worker {
         &self.worker

@@ -46,6 +46,8 @@ pub struct Statistics {
     pub observations_refused: Counts,
     /// Events that became valid though they are not so, where liars were most of those whose word counted.
     pub captures: u64,
+    /// Chains that stand still because those who were jailed are missing from the quorum.
+    pub jailed_quorums: u64,
     /// What happened to runs, by kind.
     pub run_steps: Counts,
     /// Ends of runs, by kind.
@@ -126,6 +128,7 @@ impl Statistics {
         self.acknowledged += other.acknowledged;
         self.sectors_lost += other.sectors_lost;
         self.captures += other.captures;
+        self.jailed_quorums += other.jailed_quorums;
         add(&mut self.event_edges, &other.event_edges);
         add(&mut self.event_fines, &other.event_fines);
         add(&mut self.observations_refused, &other.observations_refused);
@@ -158,6 +161,7 @@ impl Statistics {
         line("executions ended", self.ends.values().sum::<u64>().to_string());
         line("validators convicted", self.convicted.to_string());
         line("unsynced sectors lost", self.sectors_lost.to_string());
+        line("chains that stand still for want of who is jailed", self.jailed_quorums.to_string());
         line("false events made valid by a captured office", self.captures.to_string());
         let head = "| | |\n|---|---|\n";
         let mut all = format!("{head}{text}");

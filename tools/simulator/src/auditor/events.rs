@@ -76,8 +76,8 @@ pub(crate) struct Events {
     since_us: BTreeMap<Hash, u64>,
     counted: BTreeMap<Hash, EventState>,
     pub(super) valid: BTreeMap<Hash, Valid>,
-    /// Valid ones that are not so, since liars were most of those whose word counted.
-    captured: BTreeSet<Hash>,
+    /// Those about which at least half of those who spoke say what is not so.
+    outnumbered: BTreeSet<Hash>,
     /// By node and event, when a node promised that it will reach the ledger, in microseconds.
     acknowledged: BTreeMap<(usize, Hash), u64>,
     /// Whose observation of which event the ledger has taken or refused.
@@ -218,6 +218,10 @@ impl Auditor {
             let what = format!("{key} was decided otherwise before");
             self.violated("what was decided stays", now_us, what);
         }
+        let said = now.observations.len();
+        if 2 * self.liars(now.observations.iter().map(|o| &o.node)) >= said {
+            self.events.outnumbered.insert(key);
+        }
         if now.state != EventState::Expired
             && let Some(other) = self.events.counted.insert(key, now.state)
         {
@@ -247,19 +251,15 @@ impl Auditor {
         if is_true {
             return;
         }
-        let liars = |nodes: &mut dyn Iterator<Item = &Address>| {
-            nodes.filter(|node| self.events.forgers.contains(node)).count()
-        };
         let invented = truth.is_none_or(|occurrence| occurrence.invented);
         // An office that has lost its honest nodes is the liars'; so is one in which they keep silent.
         let captured = if invented {
-            2 * liars(&mut event.office.iter()) > event.office.len()
+            2 * self.liars(event.office.iter()) > event.office.len()
         } else {
             let said = event.observations.len();
-            2 * liars(&mut event.observations.iter().map(|o| &o.node)) > said
+            2 * self.liars(event.observations.iter().map(|o| &o.node)) > said
         };
         let bought = 2 * self.events.forgers.len() > self.events.nodes;
-        self.events.captured.insert(event.key);
         self.events.captures += 1;
         if bought || !captured {
             let what = format!(
@@ -273,6 +273,10 @@ impl Auditor {
         }
     }
 
+    fn liars<'n>(&self, nodes: impl Iterator<Item = &'n Address>) -> usize {
+        nodes.filter(|node| self.events.forgers.contains(node)).count()
+    }
+
     fn emitter_fined(&mut self, event: &Hash, node: &Address, offence: Offence, now_us: u64) {
         *self.events.fines.entry(offence_name(offence)).or_default() += 1;
         let Some(key) = self.sound.get(node).copied() else { return };
@@ -284,7 +288,7 @@ impl Auditor {
             Offence::WrongObservation
             | Offence::WrongResult
             | Offence::WrongCheck
-            | Offence::ForgedSeal => !self.events.captured.contains(event),
+            | Offence::ForgedSeal => !self.events.outnumbered.contains(event),
         };
         if unjust {
             let what = format!("node {key} was fined for {offence:?} of event {event}");

@@ -105,7 +105,8 @@ fn answers_that_are_lost_are_asked_for_again_under_the_same_key() {
 fn acknowledged_events_outlive_crashes_of_every_node() {
     let mut scenario = Scenario { outside_every_ms: 500, ..busy(9, 4) };
     let crash = |at_ms, node| Fault { at_ms, kind: Kind::Crash { node, down_ms: 700 } };
-    scenario.faults = (8..40).map(|n| crash(n * 1_000, n as usize % 4)).collect();
+    let nodes = (0..4).cycle();
+    scenario.faults = (8..40).zip(nodes).map(|(n, node)| crash(n * 1_000, node)).collect();
     let statistics = well(&scenario).statistics;
     assert!(count(&statistics.run_ends, "completed: done") > 0);
 }

@@ -267,6 +267,7 @@ pub(crate) fn sealed_parts<'a>(
     round: Round,
     pol_round: Round,
     (block, body): (BlockId, &'a [u8]),
+    part_bytes: usize,
 ) -> Result<impl Iterator<Item = Part> + use<'a>, Fault> {
     let too_long = || Fault::new("streaming a block", "the body is longer than 4 GiB");
     let digest = seal_digest(&checker.eip712, height, round, &block);
@@ -280,7 +281,7 @@ pub(crate) fn sealed_parts<'a>(
         bytes: u32::try_from(body.len()).map_err(|_| too_long())?,
         seal: signer.sign(&digest),
     };
-    Ok(parts_of(init, body))
+    Ok(parts_of(init, body, part_bytes))
 }
 
 #[cfg(test)]

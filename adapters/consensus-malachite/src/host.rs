@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use althing_network::{Lane, Network};
 use althing_replica::application::{Application, Fault};
-use althing_replica::context::{BlockHeight, BlockValue, Chain, Members, Voter};
+use althing_replica::context::{BlockHeight, BlockValue, Chain, Members, PART_BYTES, Voter};
 use althing_types::{BlockId, Height};
 use async_trait::async_trait;
 use malachite_app::app::types::{LocallyProposedValue, MisbehaviorEvidence, ProposedValue};
@@ -125,7 +125,9 @@ impl<A: Application> Host<A> {
     ) -> Result<(), Fault> {
         let (checker, signer) = (&self.checker, &*self.signer);
         let body = (block, body);
-        for part in desk::sealed_parts(checker, signer, height, round, pol_round, body)? {
+        let parts =
+            desk::sealed_parts(checker, signer, height, round, pol_round, body, PART_BYTES)?;
+        for part in parts {
             self.network.broadcast(Lane::Bodies, encode_part(&part));
         }
         Ok(())

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use althing_network::{Inbound, Kind, Lane, Network, Reply};
-use althing_replica::context::Chain;
+use althing_replica::context::{Chain, PART_BYTES};
 use althing_types::{EndpointId, Height};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -94,7 +94,7 @@ impl Hub {
         bodies: mpsc::Sender<Body>,
     ) -> Self {
         Self {
-            assembly: Mutex::new(Assembly::new(checker.clone())),
+            assembly: Mutex::new(Assembly::new(checker.clone(), PART_BYTES)),
             checker,
             expectation: Mutex::new(Arc::new(expectation)),
             bodies,

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use althing_replica::context::{BodyInit, BodyPiece, Members, PART_BYTES, Part, seal_digest};
+use althing_replica::context::{BodyInit, BodyPiece, Members, Part, seal_digest};
 use althing_types::{BLOCK_BYTES_MAX, BlockId, EndpointId, Height};
 use malachite_types::Round;
 
@@ -70,6 +70,8 @@ struct Stream {
 /// The streams that are open.
 pub(crate) struct Assembly {
     checker: Checker,
+    /// Length of every piece of a body but the last.
+    part_bytes: usize,
     streams: BTreeMap<Key, Stream>,
     /// Sum of the announced lengths of all open streams.
     buffered_bytes: usize,
@@ -81,8 +83,8 @@ fn round_number(round: Round) -> u64 {
 }
 
 impl Assembly {
-    pub(crate) fn new(checker: Checker) -> Self {
-        Self { checker, streams: BTreeMap::new(), buffered_bytes: 0, opened: 0 }
+    pub(crate) fn new(checker: Checker, part_bytes: usize) -> Self {
+        Self { checker, part_bytes, streams: BTreeMap::new(), buffered_bytes: 0, opened: 0 }
     }
 
     /// Takes a part; returns the body that it completes.
@@ -163,7 +165,7 @@ impl Assembly {
         }
         self.buffered_bytes += length;
         self.opened += 1;
-        let pieces = length.div_ceil(PART_BYTES);
+        let pieces = length.div_ceil(self.part_bytes);
         let stream = Stream {
             init,
             bytes: vec![0; length],
@@ -180,8 +182,8 @@ impl Assembly {
         let stream = self.streams.get_mut(&key).ok_or(Refusal::Piece)?;
         let index = usize::try_from(piece.index).map_err(|_| Refusal::Piece)?;
         let seen = stream.seen.get_mut(index).ok_or(Refusal::Piece)?;
-        let start = index * PART_BYTES;
-        let end = stream.bytes.len().min(start + PART_BYTES);
+        let start = index * self.part_bytes;
+        let end = stream.bytes.len().min(start + self.part_bytes);
         let place = stream.bytes.get_mut(start..end).ok_or(Refusal::Piece)?;
         if place.len() != piece.bytes.len() {
             return Err(Refusal::Piece);
@@ -199,9 +201,13 @@ impl Assembly {
 }
 
 /// The parts of a body, in order.
-pub(crate) fn parts_of(init: BodyInit, body: &[u8]) -> impl Iterator<Item = Part> {
+pub(crate) fn parts_of(
+    init: BodyInit,
+    body: &[u8],
+    part_bytes: usize,
+) -> impl Iterator<Item = Part> {
     let (height, round, block) = (init.height, init.round, init.block);
-    let pieces = (0..).zip(body.chunks(PART_BYTES)).map(move |(index, bytes)| {
+    let pieces = (0..).zip(body.chunks(part_bytes)).map(move |(index, bytes)| {
         Part::Data(BodyPiece { height, round, block, index, bytes: bytes.to_vec() })
     });
     std::iter::once(Part::Init(init)).chain(pieces)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use althing_replica::context::{BlockHeight, Voter};
+use althing_replica::context::{BlockHeight, PART_BYTES, Voter};
 use althing_types::{
     Address, BeaconKey, BeaconProof, ChainId, Eip712, Hash, PublicKey, RecoverableSignature,
     Signatures, Validator, ValidatorSet, VoteSignature, keccak,
@@ -41,7 +41,7 @@ fn eip712() -> Eip712 {
 }
 
 fn assembly() -> Assembly {
-    Assembly::new(Checker::new(eip712(), Arc::new(Toy)))
+    Assembly::new(Checker::new(eip712(), Arc::new(Toy)), PART_BYTES)
 }
 
 fn expectation() -> Expectation {
@@ -79,7 +79,7 @@ fn body_of(bytes: usize) -> Vec<u8> {
 #[test]
 fn a_body_is_put_together_in_any_order() {
     let (mut assembly, body) = (assembly(), body_of(3 * PART_BYTES + 17));
-    let mut parts: Vec<Part> = parts_of(init(NEXT, 0, 9, body.len()), &body).collect();
+    let mut parts: Vec<Part> = parts_of(init(NEXT, 0, 9, body.len()), &body, PART_BYTES).collect();
     parts[1..].reverse();
     let mut taken: Vec<Option<Body>> =
         parts.into_iter().map(|part| assembly.take(PEER, part, &expectation()).unwrap()).collect();
@@ -116,7 +116,7 @@ fn what_no_proposer_has_sealed_is_not_buffered() {
 fn pieces_without_a_place_are_refused() {
     let mut assembly = assembly();
     let body = body_of(PART_BYTES + 1);
-    let mut parts = parts_of(init(NEXT, 0, 9, body.len()), &body);
+    let mut parts = parts_of(init(NEXT, 0, 9, body.len()), &body, PART_BYTES);
     assembly.take(PEER, parts.next().unwrap(), &expectation()).unwrap();
     let Some(Part::Data(piece)) = parts.next() else { panic!("a piece") };
     for wrong in [

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use althing_network::Lane;
 use althing_replica::application::{Application, Fault};
-use althing_replica::context::{BlockHeight, Chain, Members, Voter, vote_digest};
+use althing_replica::context::{BlockHeight, Chain, Members, PART_BYTES, Voter, vote_digest};
 use althing_types::{BlockId, Eip712, EndpointId, Height, Signatures};
 use bytes::Bytes;
 use catch_up::CatchUp;
@@ -136,6 +136,7 @@ pub struct Stepped<A, M> {
     metrics: Metrics,
     desk: Desk,
     assembly: Assembly,
+    part_bytes: usize,
     expectation: Expectation,
     /// Messages of the engine to itself.
     inbox: VecDeque<CoreInput<Chain>>,
@@ -195,7 +196,8 @@ impl<A: Application, M: Medium> Stepped<A, M> {
             config,
             application,
             signer,
-            assembly: Assembly::new(checker.clone()),
+            assembly: Assembly::new(checker.clone(), PART_BYTES),
+            part_bytes: PART_BYTES,
             checker,
             log,
             core: None,
@@ -217,6 +219,13 @@ impl<A: Application, M: Medium> Stepped<A, M> {
         })
     }
 
+    /// Cuts bodies into pieces of this length, in bytes; all nodes of a network must do so alike.
+    /// Small ones show what happens between the pieces of a body.
+    #[must_use]
+    pub fn with_part_bytes(self, part_bytes: usize) -> Self {
+        Self { assembly: Assembly::new(self.checker.clone(), part_bytes), part_bytes, ..self }
+    }
+
     /// The application.
     pub const fn application(&self) -> &A {
         &self.application
@@ -230,6 +239,20 @@ impl<A: Application, M: Medium> Stepped<A, M> {
     /// How far it is.
     pub const fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// Where the engine stands, for people.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let Some(core) = &self.core else { return "not begun".to_owned() };
+        let driver = &core.driver;
+        let (round, step) = (driver.round(), driver.step());
+        let locked = driver.round_state().locked.as_ref().map(|held| (held.round, held.value.0));
+        let valid = driver.valid_value().map(|held| (held.round, held.value.0));
+        format!(
+            "height {} round {round} {step:?}, locked {locked:?}, valid {valid:?}",
+            self.progress.deciding
+        )
     }
 
     /// Begins the next height.
@@ -673,7 +696,8 @@ impl<A: Application, M: Medium> Stepped<A, M> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Fault> {
         let (checker, signer, body) = (&self.checker, &*self.signer, (id, body));
-        let parts = desk::sealed_parts(checker, signer, height, round, pol_round, body)?;
+        let parts =
+            desk::sealed_parts(checker, signer, height, round, pol_round, body, self.part_bytes)?;
         effects.extend(parts.map(|part| Effect::Broadcast(Lane::Bodies, encode_part(&part))));
         Ok(())
     }

@@ -8,20 +8,23 @@
 //!                                          lost ──► submitted again
 //! ```
 //!
+//! Who is in line is [`Line`]'s to say, here are its disk, its threads and those who wait.
+//!
 //! - Errors: [`NotAccepted`]; a torn entry at the journal's end is what a crash leaves and was never
 //!   acknowledged.
 //! - Invariants: an acknowledged observation is in the journal until the ledger has decided about it;
 //!   one occurrence is in line once; the line is bounded.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use althing_types::{Hash, Observe, Operation, event_key};
+use althing_types::{Hash, Observe, Operation};
 use althing_work::Fate;
+use althing_work::observing::{Line, Place, occurrence};
 use althing_work::port::Observations;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -63,23 +66,6 @@ pub(crate) struct Accepted {
 
 type Waiter = oneshot::Sender<Result<(), NotAccepted>>;
 
-enum Pending {
-    /// On its way to the disk, with those who wait for it.
-    Writing(Vec<Waiter>),
-    Durable(Observe),
-}
-
-#[derive(Default)]
-struct Line {
-    pending: HashMap<Hash, Pending>,
-    /// Durable, and not submitted yet.
-    fresh: Vec<Observe>,
-    /// To be submitted again, after a while.
-    lost: Vec<Hash>,
-    /// Decided by the ledger, and still in the journal.
-    ended: Vec<Hash>,
-}
-
 enum Message {
     Write(Box<(Observe, Vec<u8>)>),
     /// There may be ended ones to note.
@@ -88,7 +74,7 @@ enum Message {
 
 /// The node's observations.
 pub(crate) struct Observatory {
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<Line<Waiter>>>,
     writer: mpsc::Sender<Message>,
     /// There are fresh ones.
     submit: Arc<Notify>,
@@ -108,17 +94,13 @@ struct Journal {
     failed: bool,
 }
 
-fn key_of(observe: &Observe) -> Hash {
-    event_key(&observe.service, &observe.event, &observe.id)
-}
-
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+fn lock(line: &Mutex<Line<Waiter>>) -> MutexGuard<'_, Line<Waiter>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Journal {
     /// Opens or creates the journal, and reads what is still in line.
-    fn open(path: &Path) -> io::Result<(Self, HashMap<Hash, Observe>)> {
+    fn open(path: &Path) -> io::Result<(Self, BTreeMap<Hash, Observe>)> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -126,12 +108,12 @@ impl Journal {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let (mut pending, mut entries, mut place) = (HashMap::new(), 0, 0);
+        let (mut pending, mut entries, mut place) = (BTreeMap::new(), 0, 0);
         while let Some((entry, length)) =
             decode(bytes.get(place..).unwrap_or_default(), ENTRY_BYTES_MAX)?
         {
             match entry {
-                Entry::Accepted(observe) => drop(pending.insert(key_of(&observe), observe)),
+                Entry::Accepted(observe) => drop(pending.insert(occurrence(&observe), observe)),
                 Entry::Ended(key) => drop(pending.remove(&key)),
             }
             entries += 1;
@@ -174,9 +156,7 @@ impl Observatory {
     /// Opens the journal and begins to write; what was in line is submitted again.
     pub(crate) fn start(path: &Path, blobs: Arc<BlobStore>) -> io::Result<Self> {
         let (journal, pending) = Journal::open(path)?;
-        let fresh = pending.values().cloned().collect();
-        let pending = pending.into_iter().map(|(key, o)| (key, Pending::Durable(o))).collect();
-        let line = Line { pending, fresh, ..Line::default() };
+        let line = Line::restored(PENDING_MAX, pending.into_values().collect());
         let (line, submit) = (Arc::new(Mutex::new(line)), Arc::new(Notify::new()));
         submit.notify_one();
         let (writer, messages) = mpsc::channel(PENDING_MAX);
@@ -189,7 +169,7 @@ impl Observatory {
 
     /// Whether an occurrence is in line.
     pub(crate) fn has(&self, event: &Hash) -> bool {
-        lock(&self.line).pending.contains_key(event)
+        lock(&self.line).has(event)
     }
 
     /// Puts an observation in line with its data; durable when it returns.
@@ -198,22 +178,20 @@ impl Observatory {
         observe: Observe,
         data: Vec<u8>,
     ) -> Result<Accepted, NotAccepted> {
-        let event = key_of(&observe);
+        let event = occurrence(&observe);
         let (waiter, written) = oneshot::channel();
         let duplicate = {
             let mut line = lock(&self.line);
-            let room = line.pending.len() < PENDING_MAX;
-            match line.pending.get_mut(&event) {
-                Some(Pending::Durable(_)) => return Ok(Accepted { event, duplicate: true }),
-                Some(Pending::Writing(waiters)) => {
-                    waiters.push(waiter);
-                    true
-                }
-                None if !room => return Err(NotAccepted::Full),
-                None => {
+            match line.accept(event, waiter) {
+                Place::Known(_) => return Ok(Accepted { event, duplicate: true }),
+                Place::Shared => true,
+                Place::Full(_) => return Err(NotAccepted::Full),
+                Place::Write => {
                     let message = Message::Write(Box::new((observe, data)));
-                    self.writer.try_send(message).map_err(|_| NotAccepted::Full)?;
-                    line.pending.insert(event, Pending::Writing(vec![waiter]));
+                    if self.writer.try_send(message).is_err() {
+                        line.withdraw(&event);
+                        return Err(NotAccepted::Full);
+                    }
                     false
                 }
             }
@@ -230,9 +208,9 @@ impl Observatory {
         loop {
             tokio::select! {
                 () = self.submit.notified() => {}
-                _ = again.tick() => self.recover(),
+                _ = again.tick() => lock(&self.line).recover(),
             }
-            let fresh = std::mem::take(&mut lock(&self.line).fresh);
+            let fresh = lock(&self.line).take_fresh();
             for observe in fresh {
                 if requests.send(Operation::Observe(observe)).await.is_err() {
                     return; // the worker has ended
@@ -240,45 +218,12 @@ impl Observatory {
             }
         }
     }
-
-    /// What was lost is as if fresh.
-    fn recover(&self) {
-        let mut line = lock(&self.line);
-        for event in std::mem::take(&mut line.lost) {
-            if let Some(Pending::Durable(observe)) = line.pending.get(&event) {
-                let observe = observe.clone();
-                line.fresh.push(observe);
-            }
-        }
-    }
 }
 
 impl Observations for Observatory {
     fn fates(&self, fates: Vec<(Observe, Fate)>) {
-        let mut line = lock(&self.line);
-        for (observe, fate) in fates {
-            let event = key_of(&observe);
-            match fate {
-                Fate::Lost => line.lost.push(event),
-                Fate::Done => line.end(event),
-                Fate::Rejected(rejection) => {
-                    // A repetition is what a restart makes of one that was committed before it.
-                    tracing::debug!(%event, code = rejection.code(), "an observation was refused");
-                    line.end(event);
-                }
-            }
-        }
-        drop(line);
+        lock(&self.line).fates(fates);
         self.writer.try_send(Message::Wake).ok(); // a full channel wakes the writer as well
-    }
-}
-
-impl Line {
-    fn end(&mut self, event: Hash) {
-        if let Some(Pending::Durable(_)) = self.pending.get(&event) {
-            self.pending.remove(&event);
-            self.ended.push(event);
-        }
     }
 }
 
@@ -286,7 +231,7 @@ impl Line {
 struct Writing {
     journal: Journal,
     blobs: Arc<BlobStore>,
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<Line<Waiter>>>,
     submit: Arc<Notify>,
 }
 
@@ -313,7 +258,7 @@ impl Writing {
     /// Data first, then the entries that name it; what has ended goes along.
     fn write(&mut self, accepted: &[(Observe, Vec<u8>)]) -> Result<(), BlobError> {
         let failed = |source| BlobError::Io { operation: "journalling", source };
-        let ended = std::mem::take(&mut lock(&self.line).ended);
+        let ended = lock(&self.line).take_ended();
         let data: Vec<&[u8]> = accepted.iter().map(|(_, data)| data.as_slice()).collect();
         self.blobs.put_all(&data)?;
         let entries: Vec<Entry> = ended
@@ -333,14 +278,7 @@ impl Writing {
         {
             let mut line = lock(&self.line);
             for observe in observed {
-                let event = key_of(&observe);
-                if let Some(Pending::Writing(waiting)) = line.pending.remove(&event) {
-                    waiters.extend(waiting);
-                }
-                if answer.is_ok() {
-                    line.pending.insert(event, Pending::Durable(observe.clone()));
-                    line.fresh.push(observe);
-                }
+                waiters.extend(line.written(observe, answer.is_ok()));
             }
         }
         self.submit.notify_one();
@@ -352,16 +290,10 @@ impl Writing {
     fn tidy(&mut self) -> io::Result<()> {
         let pending: Vec<Observe> = {
             let line = lock(&self.line);
-            if self.journal.entries <= line.pending.len() + GARBAGE_MAX {
+            if self.journal.entries <= line.length() + GARBAGE_MAX {
                 return Ok(());
             }
-            let durable = |pending: &Pending| match pending {
-                Pending::Durable(observe) => Some(observe.clone()),
-                Pending::Writing(_) => None,
-            };
-            let mut durable: Vec<Observe> = line.pending.values().filter_map(durable).collect();
-            durable.sort_unstable_by_key(key_of);
-            durable
+            line.durable().cloned().collect()
         };
         self.journal.rewrite(&pending)
     }

@@ -66,7 +66,12 @@ pub fn lower_median(mut values: Vec<i64>) -> Option<i64> {
     values.get(middle).copied()
 }
 
-fn medians(fields: usize, observations: &[Observation], statement: u16) -> Option<Vec<i64>> {
+/// The median of each measured field over the observations of a statement; `None` if there are none.
+pub(crate) fn medians(
+    fields: usize,
+    observations: &[Observation],
+    statement: u16,
+) -> Option<Vec<i64>> {
     let group = || observations.iter().filter(|o| o.statement == statement);
     group().next()?;
     (0..fields)

@@ -3,7 +3,9 @@
 //! - **In office** for an event is who offers the service when the first observation arrives; of more
 //!   than [`OFFICE_MAX`], those with the largest stakes.
 //! - **Valid**: who contradicts is fined with f(participants); who was silent counts as absent; who
-//!   agreed shares what runs pay for the event, and the fines.
+//!   agreed shares what runs pay for the event, and the fines. A measured value is compared with what
+//!   was decided and with the median of all who took part: the first few to speak can drag what is
+//!   decided to the edge of the tolerance, and must not get others fined for that.
 //! - **Contradicted** or **expired**: nobody knows who is right, or whether there was anything to see:
 //!   nobody is fined and nobody paid.
 //!
@@ -15,10 +17,11 @@ use core::cmp::Reverse;
 use althing_state::{Fault, View};
 use althing_types::{Address, Amount, EventTerms, Hash};
 
-use crate::agreement::{agrees, at_the_end, is_decided, strongest};
+use crate::agreement::{agrees, at_the_end, is_decided, medians, strongest};
 use crate::books::decode;
 use crate::event::{
     Absentee, EventRecord, EventState, EventStep, HOMES_MAX, Happened, OFFICE_MAX, Standing,
+    Statement,
 };
 use crate::record::{OfferRecord, OfferStatus};
 use crate::reputation::Deed;
@@ -112,15 +115,30 @@ fn compare(event: &mut EventRecord, terms: &EventTerms) {
     if event.state != EventState::Valid {
         return;
     }
-    let agreed = event
-        .statements
-        .iter()
-        .position(|statement| statement.keys == event.keys && statement.data == event.base)
-        .and_then(|index| u16::try_from(index).ok());
+    let agreed = agreed(event);
     for observation in &mut event.observations {
         let right = agreed
             .is_some_and(|agreed| agrees(&terms.measured, agreed, &event.measured, observation));
         observation.standing = if right { Standing::Agrees } else { Standing::Contradicts };
+    }
+}
+
+/// Which of its statements a valid event was decided for.
+fn agreed(event: &EventRecord) -> Option<u16> {
+    let is = |statement: &Statement| statement.keys == event.keys && statement.data == event.base;
+    event.statements.iter().position(is).and_then(|index| u16::try_from(index).ok())
+}
+
+/// Spares those whose values are near those of all who took part, though not near what was decided when
+/// only some had spoken.
+fn compare_with_all(event: &mut EventRecord, terms: &EventTerms) {
+    let Some(agreed) = agreed(event) else { return };
+    let medians = medians(terms.measured.len(), &event.observations, agreed);
+    let Some(medians) = medians else { return };
+    for observation in &mut event.observations {
+        if agrees(&terms.measured, agreed, &medians, observation) {
+            observation.standing = Standing::Agrees;
+        }
     }
 }
 
@@ -146,6 +164,7 @@ fn end<V: View>(
     }
     let mut payees = Vec::new();
     if event.state == EventState::Valid {
+        compare_with_all(&mut event, terms);
         let fines = punish(ledger, &mut event)?;
         reward(ledger, &mut event, fines)?;
         payees = event.agreeing().map(|observation| observation.node).take(HOMES_MAX).collect();

@@ -275,6 +275,25 @@ fn the_same_meters_with_exact_data_contradict_each_other() {
 }
 
 #[test]
+fn who_drags_the_first_median_to_the_edge_gets_no_honest_emitter_fined() {
+    // The first two agree on the lower value at once; the third is beyond its tolerance.
+    let mut world = World::new(3);
+    let event = session(&mut world, 1, &[Some(11_950), Some(12_000), Some(12_005)]);
+    assert_eq!(event.measured, [11_950], "what runs were told stays");
+    assert_eq!(fined(&world, &event, 2), Amount::ZERO);
+
+    // Two of five drag the third along.
+    let mut world = World::new(5);
+    let readings = [12_060, 12_060, 12_010, 12_000, 12_005].map(Some);
+    let event = session(&mut world, 1, &readings);
+    assert_eq!(event.measured, [12_060]);
+    for honest in 2..5 {
+        assert_eq!(fined(&world, &event, honest), Amount::ZERO, "meter {honest}");
+    }
+    assert!(event.observations.iter().all(|o| o.standing == Standing::Agrees));
+}
+
+#[test]
 fn a_drifting_emitter_is_fined_more_among_three_than_among_five() {
     let fine_among = |honest: usize| {
         let mut world = World::new(u64::try_from(honest).unwrap() + 1);

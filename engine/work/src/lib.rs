@@ -25,6 +25,7 @@ pub mod driver;
 mod duty;
 mod machine;
 mod news;
+pub mod observing;
 mod outbox;
 pub mod port;
 mod record;

@@ -12,8 +12,13 @@
 //! | the beacon is the proposer's only one | every block |
 //! | no payload is on the ledger | every block, every written value |
 //! | what was acknowledged stays, everything comes to an end | at the end ([`crate::verdict`]) |
+//!
+//! What must hold of events is in [`events`], what of runs and their money in [`runs`].
 
-use std::collections::BTreeMap;
+mod events;
+mod runs;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use althing_ledger::{
     Applied, Authenticated, BlockContext, Change, Conclusion, Executed, Execution, Ledger, Offence,
@@ -25,7 +30,9 @@ use althing_types::{
     beacon_input,
 };
 
+use crate::outside::Technology;
 use crate::setting::{self, CHAIN, MARKER};
+use crate::shop::Deployment;
 use crate::signatures::Simulated;
 
 /// How often tokens are counted, in blocks.
@@ -97,6 +104,19 @@ const fn rank(phase: Phase) -> u8 {
     }
 }
 
+/// What the auditor knows of the world beforehand.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// Nodes that say what is not so.
+    pub(crate) forgers: BTreeSet<Address>,
+    /// How many nodes there are.
+    pub(crate) nodes: usize,
+    /// What users deploy.
+    pub(crate) deployments: Vec<Deployment>,
+    /// What has effects outside.
+    pub(crate) technology: Technology,
+}
+
 /// Sees every commit of the honest nodes.
 #[derive(Debug)]
 pub(crate) struct Auditor {
@@ -120,15 +140,24 @@ pub(crate) struct Auditor {
     pub(crate) steps: BTreeMap<&'static str, u64>,
     pub(crate) fines: BTreeMap<&'static str, u64>,
     pub(crate) convicted: Vec<Address>,
+    pub(crate) events: Events,
+    pub(crate) runs: Runs,
+    /// Events that became valid in the block that is looked at.
+    fresh_events: Vec<Hash>,
     pub(crate) violations: Vec<Violation>,
 }
+
+pub(crate) use events::Events;
+pub(crate) use runs::Runs;
 
 impl Auditor {
     pub(crate) fn new(
         genesis: &althing_types::Genesis,
         sound: BTreeMap<Address, usize>,
         well_from_us: u64,
+        world: World,
     ) -> Self {
+        let World { forgers, nodes, deployments, technology } = world;
         let writes = althing_ledger::genesis_writes(genesis, &Simulated).expect("a sound genesis");
         let (mut state, mut tree) = (MemoryState::default(), Tree::default());
         state.apply(&writes);
@@ -150,6 +179,9 @@ impl Auditor {
             steps: BTreeMap::new(),
             fines: BTreeMap::new(),
             convicted: Vec::new(),
+            events: Events::new(forgers, nodes),
+            runs: Runs::new(deployments, technology),
+            fresh_events: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -158,6 +190,11 @@ impl Auditor {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { claim, at_us, what });
         }
+    }
+
+    /// The state after the highest block.
+    pub(crate) const fn state(&self) -> &MemoryState {
+        &self.state
     }
 
     /// The highest block that an honest node has committed.
@@ -281,6 +318,11 @@ impl Auditor {
                 self.fined(execution, node, *offence, now_us);
             }
         }
+        self.block_of_events(block, executed, now_us);
+        self.block_of_runs(block, executed, now_us);
+        if header.height.0.is_multiple_of(AUDIT_EVERY) {
+            self.count_deposits(now_us);
+        }
         self.beacon = header.beacon;
     }
 
@@ -355,6 +397,7 @@ impl Auditor {
                 self.violated("a result is right", now_us, what);
             }
         }
+        self.step_settled(&execution, now_us, output);
         if self.settled.insert(id, execution).is_some() {
             self.violated("executions move forward", now_us, format!("{id} is settled twice"));
         }

@@ -8,7 +8,8 @@
 //! - [`Disk::log`] holds the consensus log as bytes, through the port that the real file has.
 //! - [`Disk::store`] is the chain's store. Its commits are atomic, as those of the real store, which
 //!   was tested under power losses of its own; it can fail, acknowledge nothing, and rot.
-//! - [`Disk::journal`] and [`Disk::blobs`] are the worker's: durable when a call returns; both can fail.
+//! - [`Disk::journal`], [`Disk::observations`] and [`Disk::blobs`] are the worker's: durable when a call
+//!   returns; the first can fail.
 //! - Invariant: what was synced survives everything but rot and [`Disk::new`].
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use althing_consensus_malachite::stepped::Medium;
 use althing_ledger::keys;
 use althing_replica::store::Store as _;
 use althing_replica::{FailedWrite, MemoryStore};
-use althing_types::{BlobRef, EndpointId, Hash};
+use althing_types::{BlobRef, EndpointId, Hash, Observe};
 use althing_work::Record;
+use althing_work::observing::occurrence;
 use althing_work::port::{Blobs, BoxFuture, Journal, PortError};
 use althing_work::simulated::MemoryJournal;
 
@@ -252,6 +254,28 @@ impl Blobs for LocalBlobs {
     }
 }
 
+/// The observations that a node has acknowledged and the ledger has not decided about.
+#[derive(Debug, Default)]
+pub struct ObservationLog(Mutex<BTreeMap<Hash, Observe>>);
+
+impl ObservationLog {
+    /// All of them.
+    #[must_use]
+    pub fn recall(&self) -> Vec<Observe> {
+        lock(&self.0).values().cloned().collect()
+    }
+
+    /// Adds one; durable when it returns.
+    pub fn remember(&self, observe: &Observe) {
+        lock(&self.0).insert(occurrence(observe), observe.clone());
+    }
+
+    /// Removes one.
+    pub fn forget(&self, event: &Hash) {
+        lock(&self.0).remove(event);
+    }
+}
+
 /// Everything that a node keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -261,6 +285,8 @@ pub struct Disk {
     pub store: Arc<MemoryStore>,
     /// The worker's journal.
     pub journal: Arc<FaultyJournal>,
+    /// Observations in line.
+    pub observations: Arc<ObservationLog>,
     /// Files.
     pub blobs: Arc<LocalBlobs>,
 }

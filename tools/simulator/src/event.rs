@@ -33,6 +33,14 @@ pub(crate) enum Event {
     Work { node: usize, life: u32, input: Box<althing_work::Input> },
     /// The worker's batch is written.
     Keep { node: usize, life: u32 },
+    /// The worker's observations are written.
+    Note { node: usize, life: u32 },
+    /// Something happens outside.
+    Outside,
+    /// This occurrence is seen.
+    Happens(usize),
+    /// A program tells its node of an occurrence.
+    Told { node: usize, occurrence: usize },
     /// A file is asked for again.
     Fetch { node: usize, life: u32, number: u64 },
     /// Time passes for a node.

@@ -58,8 +58,7 @@ fn main() -> Result<ExitCode> {
             anyhow::ensure!(again.trace == report.trace, "seed {seed} has two traces");
         }
         for part in scenario.parts.iter().filter(|part| !part.is_honest()) {
-            let part = format!("{:?} at work, {:?} in consensus", part.work, part.voting);
-            *all.parts.entry(part).or_default() += 1;
+            *all.parts.entry(part.to_string()).or_default() += 1;
         }
         all.add(&report.statistics);
         if !report.is_well() {

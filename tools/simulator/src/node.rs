@@ -25,16 +25,17 @@ use althing_replica::{
 };
 use althing_state::View as _;
 use althing_types::{
-    Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Offer, Operation, Resume, TimeMs,
-    Unbond, Unjail,
+    Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Observe, Offer, Operation, Resume,
+    TimeMs, Unbond, Unjail,
 };
 use borsh::BorshDeserialize as _;
 use bytes::Bytes;
-pub(crate) use worker::{FILE_QUESTION, Worker};
+pub(crate) use worker::{FILE_QUESTION, Posted, Worker};
 
 use crate::conduct;
 use crate::disk::{Disk, LogFile};
 use crate::event::Question;
+use crate::outside::{Program, Technology};
 use crate::random::Random;
 use crate::scenario::Part;
 use crate::setting::{self, CHAIN, START_MS, endpoint, node_key};
@@ -64,6 +65,8 @@ pub(crate) enum Deed {
     Work(u64, Box<althing_work::Input>),
     /// Its batch is written after this long, in microseconds.
     Keep(u64),
+    /// Its observations are written after this long, in microseconds.
+    Note(u64),
     /// Asks for a file again after this long, in microseconds.
     Fetch(u64, u64),
 }
@@ -156,15 +159,26 @@ pub(crate) struct Node {
     pub(crate) running: Option<Running>,
     /// It cannot start again.
     pub(crate) is_gone: bool,
-    /// Its owner changes its stake now and then.
-    churn: bool,
+    setup: Setup,
+}
+
+/// What all nodes have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) time: Time,
+    /// Owners change their stakes now and then.
+    pub(crate) churn: bool,
+    /// What their programs ask.
+    pub(crate) technology: Technology,
+    pub(crate) answers_lost_per_mille: u32,
+    pub(crate) part_bytes: usize,
 }
 
 impl Node {
-    pub(crate) fn new(key: usize, part: Part, time: Time, churn: bool) -> Self {
-        let clock = Clock { time, wrong_by_ms: Arc::default() };
-        let (disk, churn) = (Disk::new(), churn && part.is_honest());
-        Self { key, part, disk, clock, life: 0, running: None, is_gone: false, churn }
+    pub(crate) fn new(key: usize, part: Part, setup: Setup) -> Self {
+        let clock = Clock { time: setup.time.clone(), wrong_by_ms: Arc::default() };
+        let disk = Disk::new();
+        Self { key, part, disk, clock, life: 0, running: None, is_gone: false, setup }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -227,7 +241,11 @@ impl Running {
         }));
         let reader = replica.reader();
         let conduct = conduct::of(node.part.work, seed ^ node.key as u64, node.address());
-        let worker = Worker::start(node, &reader, conduct, signer.clone())
+        let chance = seed ^ (node.key as u64) << 16 ^ u64::from(node.life) << 40;
+        let lost_per_mille = node.setup.answers_lost_per_mille;
+        let technology = node.setup.technology.clone();
+        let program = Program::new(technology, Random::new(chance).fork(), lost_per_mille);
+        let worker = Worker::start(node, &reader, conduct, signer.clone(), program)
             .map_err(|error| Failure::Fault(Fault::new("doing the node's work", error)))?;
         let engine = Stepped::open(
             setting::consensus(),
@@ -239,7 +257,7 @@ impl Running {
         Ok(Self {
             key: node.key,
             clock: node.clock.clone(),
-            engine: engine.map_err(Failure::Fault)?,
+            engine: engine.map_err(Failure::Fault)?.with_part_bytes(node.setup.part_bytes),
             reader,
             commits,
             worker,
@@ -248,8 +266,7 @@ impl Running {
             due: None,
             work: false,
             ticks: 0,
-            owner: node
-                .churn
+            owner: (node.setup.churn && node.part.is_honest())
                 .then(|| Random::new(seed ^ (node.key as u64) << 32 ^ u64::from(node.life))),
             committed: Vec::new(),
         })
@@ -270,6 +287,11 @@ impl Running {
 
     pub(crate) const fn progress(&self) -> althing_consensus_malachite::Progress {
         self.engine.progress()
+    }
+
+    /// Where its consensus stands, for people.
+    pub(crate) fn standing(&self) -> String {
+        self.engine.standing()
     }
 
     /// The worker, for questions of others.
@@ -302,6 +324,26 @@ impl Running {
     pub(crate) fn keep(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
         self.worker.write(&self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
+    }
+
+    pub(crate) fn note(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+        self.worker.note(self.clock.time.us())?;
+        self.settle(deeds)
+    }
+
+    /// Takes an event that the node's program posts.
+    pub(crate) fn observe(
+        &mut self,
+        observe: Observe,
+        data: Vec<u8>,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<Posted, Fault> {
+        self.worker.observe(observe, data, &self.reader, deeds)
+    }
+
+    /// Observations that became durable since somebody looked.
+    pub(crate) fn take_acknowledged(&mut self) -> Vec<Hash> {
+        std::mem::take(&mut self.worker.acknowledged)
     }
 
     pub(crate) fn fetched(
@@ -370,6 +412,7 @@ impl Running {
         if self.ticks.is_multiple_of(CARE_TICKS) {
             self.care()?;
         }
+        self.worker.tick_observations(self.clock.time.us());
         let input = althing_work::Input::Tick;
         self.worker.step(input, &self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
@@ -381,24 +424,28 @@ impl Running {
             return Ok(());
         }
         let untrusted = |fault| Fault::new("reading the state", fault);
-        let (service, node) = (setting::manifest().id(), node_key(self.key).address());
+        let node = node_key(self.key).address();
         let view = self.reader.view();
-        if query::service(&view, &service).map_err(untrusted)?.is_none() {
-            return Ok(());
-        }
-        let operation = match query::offer(&view, &service, &node).map_err(untrusted)? {
-            None => Some(Operation::Offer(Offer {
-                service,
-                stake: Amount::from_tokens(10_000),
-                term_ms: 10_000_000,
-                owner: node,
-                endpoint: endpoint(self.key),
-            })),
-            Some(offer) if offer.status == OfferStatus::Suspended => {
-                Some(Operation::Resume(Resume { service }))
+        let mut operations = Vec::new();
+        for service in setting::services() {
+            if query::service(&view, &service).map_err(untrusted)?.is_none() {
+                continue;
             }
-            Some(_) => None,
-        };
+            let operation = match query::offer(&view, &service, &node).map_err(untrusted)? {
+                None => Some(Operation::Offer(Offer {
+                    service,
+                    stake: Amount::from_tokens(10_000),
+                    term_ms: 10_000_000,
+                    owner: node,
+                    endpoint: endpoint(self.key),
+                })),
+                Some(offer) if offer.status == OfferStatus::Suspended => {
+                    Some(Operation::Resume(Resume { service }))
+                }
+                Some(_) => None,
+            };
+            operations.extend(operation);
+        }
         let validator = query::validator(&view, &node).map_err(untrusted)?;
         let bonded = validator.as_ref().map(|validator| validator.bonded);
         let jailed = validator.is_some_and(|validator| match validator.status {
@@ -408,7 +455,7 @@ impl Running {
         let unjail = jailed.then_some(Operation::Unjail(Unjail {}));
         let stake = self.change_stake(bonded);
         let now_us = self.clock.time.us();
-        for operation in operation.into_iter().chain(unjail).chain(stake) {
+        for operation in operations.into_iter().chain(unjail).chain(stake) {
             self.worker.ask(operation, now_us);
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use althing_ledger::Conclusion;
 use althing_types::Hash;
+use althing_workflow::RunStatus;
 
 use crate::auditor::{Auditor, Violation};
 use crate::scenario::Scenario;
@@ -37,6 +38,24 @@ pub struct Statistics {
     pub fines: Counts,
     /// Ends of executions, by kind.
     pub ends: Counts,
+    /// Edges between the states of events.
+    pub event_edges: BTreeMap<(&'static str, &'static str), u64>,
+    /// Fines of emitters by offence.
+    pub event_fines: Counts,
+    /// Observations that the ledger refused, by code.
+    pub observations_refused: Counts,
+    /// Events that became valid though they are not so, where liars were most of those whose word counted.
+    pub captures: u64,
+    /// Chains that stand still because those who were jailed are missing from the quorum.
+    pub jailed_quorums: u64,
+    /// What happened to runs, by kind.
+    pub run_steps: Counts,
+    /// Ends of runs, by kind.
+    pub run_ends: Counts,
+    /// Edges between the phases of runs' steps, from one block to another.
+    pub run_edges: BTreeMap<(&'static str, &'static str), u64>,
+    /// What programs did outside.
+    pub outside: Counts,
     /// Dishonest nodes by part.
     pub parts: BTreeMap<String, u64>,
     /// Convicted validators.
@@ -64,6 +83,26 @@ impl Statistics {
         self.edges.clone_from(&auditor.edges);
         self.fines.clone_from(&auditor.fines);
         self.convicted = auditor.convicted.len() as u64;
+        self.event_edges.clone_from(&auditor.events.edges);
+        self.event_fines.clone_from(&auditor.events.fines);
+        self.observations_refused.clone_from(&auditor.events.refused);
+        self.captures = auditor.events.captures;
+        self.run_steps.clone_from(&auditor.runs.steps);
+        self.run_ends.clone_from(&auditor.runs.results);
+        self.run_edges.clone_from(&auditor.runs.edges);
+        for (record, _) in auditor.runs.open() {
+            let status = auditor.runs.status(record);
+            let name = status.as_ref().map_or("open: unknown", |status| match status {
+                RunStatus::Running => "open: running",
+                RunStatus::Waiting => "open: waiting",
+                RunStatus::OutOfFunds => "open: out of funds",
+                RunStatus::Failed => "open: failed, can be repeated",
+                RunStatus::Done | RunStatus::Dead | RunStatus::Skipped | RunStatus::Cancelled => {
+                    "open: over"
+                }
+            });
+            *self.run_ends.entry(name).or_default() += 1;
+        }
         for execution in auditor.settled.values() {
             let end = match &execution.conclusion {
                 Some(Conclusion::Accepted(_)) => "accepted",
@@ -88,6 +127,15 @@ impl Statistics {
         self.convicted += other.convicted;
         self.acknowledged += other.acknowledged;
         self.sectors_lost += other.sectors_lost;
+        self.captures += other.captures;
+        self.jailed_quorums += other.jailed_quorums;
+        add(&mut self.event_edges, &other.event_edges);
+        add(&mut self.event_fines, &other.event_fines);
+        add(&mut self.observations_refused, &other.observations_refused);
+        add(&mut self.run_steps, &other.run_steps);
+        add(&mut self.run_ends, &other.run_ends);
+        add(&mut self.run_edges, &other.run_edges);
+        add(&mut self.outside, &other.outside);
         add(&mut self.faults, &other.faults);
         add(&mut self.misdeeds, &other.misdeeds);
         add(&mut self.frames, &other.frames);
@@ -113,9 +161,11 @@ impl Statistics {
         line("executions ended", self.ends.values().sum::<u64>().to_string());
         line("validators convicted", self.convicted.to_string());
         line("unsynced sectors lost", self.sectors_lost.to_string());
+        line("chains that stand still for want of who is jailed", self.jailed_quorums.to_string());
+        line("false events made valid by a captured office", self.captures.to_string());
         let head = "| | |\n|---|---|\n";
         let mut all = format!("{head}{text}");
-        let tables: [(&str, &Counts); 8] = [
+        let tables = [
             ("Faults injected", &self.faults),
             ("What dishonest nodes did", &self.misdeeds),
             ("Frames", &self.frames),
@@ -123,7 +173,11 @@ impl Statistics {
             ("Steps of executions", &self.steps),
             ("Ends of executions", &self.ends),
             ("Fines", &self.fines),
-            ("", &Counts::new()),
+            ("Fines of emitters", &self.event_fines),
+            ("Observations that the ledger refused, by code", &self.observations_refused),
+            ("What happened to runs", &self.run_steps),
+            ("Ends of runs", &self.run_ends),
+            ("What programs did outside", &self.outside),
         ];
         for (title, counts) in tables.iter().filter(|(_, counts)| !counts.is_empty()) {
             write!(all, "\n**{title}**\n\n{head}").expect("writing to memory cannot fail");
@@ -131,9 +185,17 @@ impl Statistics {
                 writeln!(all, "| {what} | {count} |").expect("writing to memory cannot fail");
             }
         }
-        write!(all, "\n**Edges between phases**\n\n{head}").expect("writing to memory cannot fail");
-        for ((from, to), count) in &self.edges {
-            writeln!(all, "| {from} → {to} | {count} |").expect("writing to memory cannot fail");
+        let edges = [
+            ("Edges between phases of executions", &self.edges),
+            ("Edges between states of events", &self.event_edges),
+            ("Edges between phases of runs' steps, from block to block", &self.run_edges),
+        ];
+        for (title, edges) in edges {
+            write!(all, "\n**{title}**\n\n{head}").expect("writing to memory cannot fail");
+            for ((from, to), count) in edges {
+                writeln!(all, "| {from} → {to} | {count} |")
+                    .expect("writing to memory cannot fail");
+            }
         }
         write!(all, "\n**Dishonest parts**\n\n{head}").expect("writing to memory cannot fail");
         for (part, count) in &self.parts {

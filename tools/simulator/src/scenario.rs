@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use althing_replica::context::PART_BYTES;
+
 use crate::random::Random;
 
 /// How a node goes about its work.
@@ -48,6 +50,29 @@ pub enum Voting {
     Mute,
 }
 
+/// How a node goes about telling what it observes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Emitting {
+    /// It tells what it sees.
+    Honest,
+    /// Together with others of its kind it alters some of what it sees, and invents more.
+    Forger,
+    /// Its measurements are off by this many hundredths.
+    Drifter(i16),
+    /// It tells nothing.
+    Mute,
+    /// It tells when the window is over.
+    Late,
+}
+
+impl Emitting {
+    /// Whether it says what is not so.
+    #[must_use]
+    pub const fn lies(self) -> bool {
+        matches!(self, Self::Forger | Self::Drifter(_))
+    }
+}
+
 /// A node's part in the play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
@@ -55,11 +80,14 @@ pub struct Part {
     pub work: Work,
     /// In consensus.
     pub voting: Voting,
+    /// Of events.
+    pub emitting: Emitting,
 }
 
 impl Part {
     /// An honest node.
-    pub const HONEST: Self = Self { work: Work::Honest, voting: Voting::Honest };
+    pub const HONEST: Self =
+        Self { work: Work::Honest, voting: Voting::Honest, emitting: Emitting::Honest };
 
     /// Whether the node does what the protocol says.
     #[must_use]
@@ -213,6 +241,14 @@ pub struct Scenario {
     pub checkers: Vec<u16>,
     /// Honest nodes change their stakes now and then: the validator set changes.
     pub churn: bool,
+    /// Something happens outside about this often, in milliseconds.
+    pub outside_every_ms: u64,
+    /// Checkers of every step of the applications.
+    pub step_checkers: u16,
+    /// Answers of programs that are lost, of a thousand.
+    pub answers_lost_per_mille: u32,
+    /// Length of the pieces of a block's body, in bytes.
+    pub part_bytes: usize,
 }
 
 impl Scenario {
@@ -229,6 +265,10 @@ impl Scenario {
             user_every_ms: 2_000,
             checkers: vec![0, 2, 3],
             churn: false,
+            outside_every_ms: 4_000,
+            step_checkers: u16::try_from(nodes.saturating_sub(1).min(2)).unwrap_or(0),
+            answers_lost_per_mille: 0,
+            part_bytes: PART_BYTES,
         }
     }
 
@@ -277,7 +317,34 @@ impl Scenario {
         }
         scenario.set_checkers();
         scenario.misfortunes(&mut random, &broken);
+        scenario.outside(&mut Random::new(!seed).fork());
         scenario
+    }
+
+    /// What the applications meet: emitters of several kinds, programs that do not answer.
+    fn outside(&mut self, random: &mut Random) {
+        let nodes = self.parts.len();
+        self.outside_every_ms = random.between(2_000, 8_000);
+        self.answers_lost_per_mille = if random.chance(500) { 60 } else { 0 };
+        if random.chance(200) {
+            self.part_bytes = 700;
+        }
+        let fits = |checkers: &u16| usize::from(*checkers) < nodes;
+        let fitting: Vec<u16> = self.checkers.iter().copied().filter(fits).collect();
+        let least = self.checkers.first().copied().unwrap_or_default();
+        self.step_checkers = random.pick(&fitting).copied().unwrap_or(least);
+        let mut bad: Vec<usize> = (0..nodes).filter(|node| !self.is_sound(*node)).collect();
+        if bad.is_empty() && nodes > 3 && random.chance(400) {
+            bad.push(random.place(nodes));
+        }
+        for node in bad {
+            let emitting = emitting(random);
+            if let Some(part) = self.parts.get_mut(node)
+                && random.chance(600)
+            {
+                part.emitting = emitting;
+            }
+        }
     }
 
     /// Calls are checked by so many that the dishonest cannot be a quorum.
@@ -384,6 +451,15 @@ impl Scenario {
     }
 }
 
+fn emitting(random: &mut Random) -> Emitting {
+    match random.below(6) {
+        0..=2 => Emitting::Forger,
+        3 => Emitting::Drifter(random.pick(&[80, 50, -50]).copied().unwrap_or(80)),
+        4 => Emitting::Mute,
+        _ => Emitting::Late,
+    }
+}
+
 fn dishonest(random: &mut Random) -> Part {
     const AT_WORK: [Work; 7] = [
         Work::Liar(100),
@@ -406,9 +482,16 @@ fn dishonest(random: &mut Random) -> Part {
     let work = random.pick(&AT_WORK).copied().unwrap_or(Work::Mute);
     let voting = random.pick(&AT_VOTING).copied().unwrap_or(Voting::Mute);
     match random.below(3) {
-        0 => Part { work, voting: Voting::Honest },
-        1 => Part { work: Work::Honest, voting },
-        _ => Part { work, voting },
+        0 => Part { work, ..Part::HONEST },
+        1 => Part { voting, ..Part::HONEST },
+        _ => Part { work, voting, ..Part::HONEST },
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { work, voting, emitting } = self;
+        write!(f, "{work:?} at work, {voting:?} in consensus, {emitting:?} of events")
     }
 }
 
@@ -416,7 +499,7 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes of {:?} tokens, {} s of trouble, {} s of calm, a user every {} ms, checkers {:?}{}",
+            "seed {}: {} nodes of {:?} tokens, {} s of trouble, {} s of calm, a user every {} ms, checkers {:?}, of steps {}, something outside every {} ms, {} of 1000 answers lost, pieces of {} bytes{}",
             self.seed,
             self.parts.len(),
             self.powers,
@@ -424,10 +507,14 @@ impl fmt::Display for Scenario {
             self.calm_ms / 1_000,
             self.user_every_ms,
             self.checkers,
+            self.step_checkers,
+            self.outside_every_ms,
+            self.answers_lost_per_mille,
+            self.part_bytes,
             if self.churn { ", stakes change" } else { "" },
         )?;
         for (node, part) in self.parts.iter().enumerate().filter(|(_, part)| !part.is_honest()) {
-            writeln!(f, "  node {node}: {:?} at work, {:?} in consensus", part.work, part.voting)?;
+            writeln!(f, "  node {node}: {part}")?;
         }
         for Fault { at_ms, kind } in &self.faults {
             writeln!(f, "  {:>8.3} s  {kind:?}", *at_ms as f64 / 1e3)?;

@@ -148,6 +148,12 @@ pub fn manifest() -> Manifest {
     }
 }
 
+/// All services of the chain.
+#[must_use]
+pub fn services() -> [althing_types::Hash; 2] {
+    [manifest().id(), crate::shop::manifest().id()]
+}
+
 /// Every node comes to the same.
 pub const DETERMINISTIC: &str = "total";
 /// Fails on every node in the same way.
@@ -159,8 +165,8 @@ pub const TASKS: [&str; 3] = [DETERMINISTIC, FAILING, METHOD];
 
 /// The files of the service.
 #[must_use]
-pub fn service_files() -> [Vec<u8>; 2] {
-    [manifest().canonical(), MODULE.to_vec()]
+pub fn service_files() -> [Vec<u8>; 3] {
+    [manifest().canonical(), MODULE.to_vec(), crate::shop::manifest().canonical()]
 }
 
 /// What tasks come to on a node: a table in place of WebAssembly.

@@ -1,10 +1,11 @@
 //! The event loop: takes the next thing that happens, lets the node see it, delivers what it does.
 
 mod dishonest;
+mod happening;
 mod misfortune;
 mod people;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use althing_consensus_malachite::stepped::{self, Input};
 use althing_network::Lane;
@@ -13,15 +14,18 @@ use althing_replica::application::Fault as NodeFault;
 use althing_types::{Address, EndpointId, Genesis, Hash, Height};
 use bytes::Bytes;
 
-use crate::auditor::Auditor;
+use crate::auditor::{Auditor, World};
 use crate::event::{Event, Question, Queue};
 use crate::fetch::ANSWER_US_MAX;
 use crate::links::Links;
-use crate::node::{Deed, FILE_QUESTION, Failure, Node, TICK_US, Time};
+use crate::node::{Deed, FILE_QUESTION, Failure, Node, Setup, TICK_US, Time};
+use crate::occurrences::Occurrences;
+use crate::outside::Technology;
 use crate::random::Random;
 use crate::report::{Report, Statistics};
 use crate::scenario::{Scenario, Voting};
 use crate::setting::{self, USERS, endpoint, node_key, service_files};
+use crate::shop::{self, Deployment};
 use crate::trace::Trace;
 use crate::users::User;
 use crate::verdict;
@@ -43,6 +47,15 @@ pub struct Simulation {
     pub(crate) auditor: Auditor,
     pub(crate) trace: Trace,
     pub(crate) statistics: Statistics,
+    /// The applications that users deploy.
+    deployments: Vec<Deployment>,
+    /// What happens outside.
+    occurrences: Occurrences,
+    technology: Technology,
+    /// The chance of what happens outside.
+    fate: Random,
+    /// Which node has acknowledged which occurrence.
+    told: BTreeSet<(usize, usize)>,
     /// Frames that spammers have received, to be sent again, whole or altered.
     overheard: VecDeque<(Lane, Bytes)>,
     /// The height at which all faults ended.
@@ -54,20 +67,29 @@ impl Simulation {
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
         let mut random = Random::new(scenario.seed);
+        let fate = !scenario.seed;
         let genesis = setting::genesis(&scenario.powers);
         let time = Time::default();
+        let technology = Technology::default();
+        let setup = Setup {
+            time: time.clone(),
+            churn: scenario.churn,
+            technology: technology.clone(),
+            answers_lost_per_mille: scenario.answers_lost_per_mille,
+            part_bytes: scenario.part_bytes,
+        };
         let mut nodes: Vec<Node> = scenario
             .parts
             .iter()
             .enumerate()
-            .map(|(key, part)| Node::new(key, *part, time.clone(), scenario.churn))
+            .map(|(key, part)| Node::new(key, *part, setup.clone()))
             .collect();
         let twins: Vec<usize> = (0..nodes.len())
             .filter(|node| scenario.parts.get(*node).is_some_and(|p| p.voting == Voting::Twins))
             .collect();
         for key in twins {
             let part = scenario.parts.get(key).copied().unwrap_or(crate::scenario::Part::HONEST);
-            nodes.push(Node::new(key, part, time.clone(), false));
+            nodes.push(Node::new(key, part, setup.clone()));
         }
         let sound: BTreeMap<Address, usize> = (0..scenario.parts.len())
             .filter(|node| scenario.is_sound(*node))
@@ -75,7 +97,18 @@ impl Simulation {
             .collect();
         let all_sound = sound.len() == scenario.parts.len();
         let well_from_us = if all_sound { (scenario.heal_ms + 10_000) * 1_000 } else { u64::MAX };
-        let auditor = Auditor::new(&genesis, sound, well_from_us);
+        let deployments = shop::deployments(scenario.step_checkers);
+        let forgers = (0..scenario.parts.len())
+            .filter(|node| scenario.parts.get(*node).is_some_and(|part| part.emitting.lies()))
+            .map(|node| node_key(node).address())
+            .collect();
+        let world = World {
+            forgers,
+            nodes: scenario.parts.len(),
+            deployments: deployments.clone(),
+            technology: technology.clone(),
+        };
+        let auditor = Auditor::new(&genesis, sound, well_from_us, world);
         let links = Links::new(random.fork());
         let users = (0..USERS).map(|number| User::new(number, random.fork())).collect();
         let mut simulation = Self {
@@ -91,6 +124,11 @@ impl Simulation {
             trace: Trace::default(),
             statistics: Statistics::default(),
             overheard: VecDeque::new(),
+            deployments,
+            occurrences: Occurrences::default(),
+            technology,
+            fate: Random::new(fate),
+            told: BTreeSet::new(),
             healed_at: None,
         };
         simulation.plan();
@@ -114,6 +152,7 @@ impl Simulation {
             self.queue.push(fault.at_ms * 1_000, Event::Fault(fault.kind));
         }
         self.queue.push(self.scenario.heal_ms * 1_000, Event::Heal);
+        self.queue.push(6_000_000, Event::Outside);
     }
 
     fn give_files(&self, node: usize) {
@@ -169,6 +208,9 @@ impl Simulation {
         self.statistics.heights = self.auditor.height().0;
         self.statistics.events = self.trace.events();
         self.statistics.count_frames(links.sent, links.lost, links.cut, links.doubled);
+        let (done, repeated, lost) = self.technology.counts();
+        let counts = [("done once", done), ("asked for again", repeated), ("answers lost", lost)];
+        self.statistics.outside.extend(counts);
         self.statistics.take_in(&self.auditor);
         Report {
             trace: self.trace.hash(),
@@ -228,6 +270,19 @@ impl Simulation {
                 self.trace.event(now_us, user, 17, &[]);
                 self.user(user);
             }
+            Event::Note { node, life } => {
+                self.trace.event(now_us, node, 18, &[]);
+                self.with(node, life, |running, deeds| running.note(deeds));
+            }
+            Event::Outside => self.outside(),
+            Event::Happens(occurrence) => {
+                self.trace.event(now_us, occurrence, 19, &[]);
+                self.happens(occurrence);
+            }
+            Event::Told { node, occurrence } => {
+                self.trace.event(now_us, node, 21, &(occurrence as u64).to_be_bytes());
+                self.told(node, occurrence);
+            }
             Event::Start(node) => self.start(node),
             Event::Fault(kind) => self.fault(kind),
             Event::Heal => self.heal(),
@@ -276,7 +331,9 @@ impl Simulation {
         if !honest {
             return;
         }
+        let acknowledged = running.take_acknowledged();
         let reader = running.reader().clone();
+        auditor.acknowledged_events(node, acknowledged, time.us());
         for committed in commits {
             trace.event(time.us(), node, 20, &committed.block.0);
             let height = committed.header.height;
@@ -298,6 +355,9 @@ impl Simulation {
             }
             Deed::Keep(after_us) => {
                 self.queue.push(now_us + after_us, Event::Keep { node, life });
+            }
+            Deed::Note(after_us) => {
+                self.queue.push(now_us + after_us, Event::Note { node, life });
             }
             Deed::Fetch(after_us, number) => {
                 self.queue.push(now_us + after_us, Event::Fetch { node, life, number });

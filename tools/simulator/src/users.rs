@@ -1,18 +1,22 @@
-//! Those who call tasks and move tokens: each has one transaction under way, and sees it through.
+//! Those who call tasks, move tokens and own applications: each has one transaction under way, and
+//! sees it through.
 
 use althing_ledger::query;
 use althing_replica::Reader;
 use althing_types::{
-    Address, Amount, BlobRef, Call, Eip712, Hash, Height, Operation, Publish, SignedTransaction,
-    Transaction, Transfer,
+    Address, Amount, BlobRef, Call, Cancel, Eip712, Hash, Height, Operation, Publish, Repeat,
+    SignedTransaction, Transaction, Transfer,
 };
 
 use crate::auditor::Input;
 use crate::random::Random;
 use crate::setting::{self, CHAIN, MARKER, TASKS, endpoint, user_key};
+use crate::shop::{self, Deployment};
 
 /// How many blocks a user's transaction has to get in.
 const LIFETIME: u64 = 60;
+/// Open runs of one application that an owner looks at.
+const RUNS_MAX: usize = 32;
 
 /// A transaction under way.
 #[derive(Clone, Debug)]
@@ -36,9 +40,29 @@ pub(crate) struct User {
 
 /// Something new that a user does.
 pub(crate) struct Wish {
-    pub(crate) operation: Operation,
+    pub(crate) operations: Vec<Operation>,
     /// The input of a call, and the node that is to hold it.
     pub(crate) input: Option<(Hash, Input, usize)>,
+    /// The document of an application, for the node that is its home.
+    pub(crate) document: Option<Vec<u8>>,
+}
+
+impl Wish {
+    const fn of(operations: Vec<Operation>) -> Self {
+        Self { operations, input: None, document: None }
+    }
+}
+
+/// What a user knows of the world.
+pub(crate) struct Knowledge<'a> {
+    /// Nodes that can hold an input.
+    pub(crate) homes: &'a [usize],
+    /// Checkers that calls ask for.
+    pub(crate) checkers: &'a [u16],
+    /// Applications that are deployed.
+    pub(crate) deployments: &'a [Deployment],
+    /// The node that has their documents.
+    pub(crate) library: usize,
 }
 
 impl User {
@@ -54,20 +78,62 @@ impl User {
         &mut self.random
     }
 
-    /// What it does next, by what a node tells it. `homes` are nodes that can hold an input.
-    pub(crate) fn wish(&mut self, reader: &Reader, homes: &[usize], checkers: &[u16]) -> Wish {
+    /// What it does next, by what a node tells it.
+    pub(crate) fn wish(&mut self, reader: &Reader, known: &Knowledge<'_>) -> Wish {
         let service = setting::manifest().id();
-        let published = query::service(&reader.view(), &service).ok().flatten().is_some();
-        if !published && self.number == 0 {
-            let terms = setting::manifest().terms();
-            return Wish { operation: Operation::Publish(Publish { terms }), input: None };
+        let view = reader.view();
+        let is_there = |id: &Hash| query::service(&view, id).ok().flatten().is_some();
+        let published = is_there(&service);
+        let shop = shop::manifest();
+        let missing = [setting::manifest(), shop.clone()].into_iter().find(|m| !is_there(&m.id()));
+        if let Some(manifest) = missing {
+            if self.number == 0 {
+                let terms = manifest.terms();
+                return Wish::of(vec![Operation::Publish(Publish { terms })]);
+            }
+        } else if let Some(wish) = self.own(reader, known) {
+            return wish;
         }
         if published && self.random.chance(700) {
-            return self.call(service, homes, checkers);
+            return self.call(service, known.homes, known.checkers);
         }
         let to = user_key(self.random.below(setting::USERS)).address();
         let amount = Amount::from_base_units(u128::from(self.random.between(1, 1_000)));
-        Wish { operation: Operation::Transfer(Transfer { to, amount }), input: None }
+        Wish::of(vec![Operation::Transfer(Transfer { to, amount })])
+    }
+
+    /// What it does as an owner: deploys, pays in, repeats what failed or lacked money, cancels.
+    fn own(&mut self, reader: &Reader, known: &Knowledge<'_>) -> Option<Wish> {
+        let view = reader.view();
+        let own = known.deployments.iter().filter(|deployment| deployment.owner == self.number);
+        let deployed = |id: &Hash| query::application(&view, id).ok().flatten().is_some();
+        let mut runs = Vec::new();
+        for deployment in own {
+            if !deployed(&deployment.id) {
+                let deploy = deployment.deploy(endpoint(known.library));
+                return Some(Wish {
+                    document: Some(deployment.compiled.document().to_vec()),
+                    ..Wish::of(vec![Operation::Deploy(deploy)])
+                });
+            }
+            let open = query::runs(&view, Some(&deployment.id), None, RUNS_MAX);
+            runs.extend(open.unwrap_or_default().into_iter().map(|run| (deployment, run)));
+        }
+        let place = self.random.place(runs.len());
+        let (deployment, record) = runs.into_iter().nth(place)?;
+        if self.random.chance(30) {
+            return Some(Wish::of(vec![Operation::Cancel(Cancel { run: record.id })]));
+        }
+        let plan = deployment.compiled.plan();
+        let mut steps = (0..).take(plan.steps.len());
+        let step = steps.find(|step| record.run.can_repeat(plan, *step).is_ok())?;
+        let repeat = Operation::Repeat(Repeat { run: record.id, step });
+        if record.run.is_short() && self.random.chance(300) {
+            let (to, amount) = (deployment.purse(), deployment.deposit);
+            let transfer = Operation::Transfer(Transfer { to, amount });
+            return Some(Wish::of(vec![transfer, repeat]));
+        }
+        self.random.chance(100).then(|| Wish::of(vec![repeat]))
     }
 
     fn call(&mut self, service: Hash, homes: &[usize], checkers: &[u16]) -> Wish {
@@ -88,7 +154,7 @@ impl User {
             price_max: Amount::from_tokens(100),
         };
         let input = Some((input.hash, Input { task, bytes }, home));
-        Wish { operation: Operation::Call(call), input }
+        Wish { input, ..Wish::of(vec![Operation::Call(call)]) }
     }
 
     /// Signs an operation under the next nonce that a node tells.

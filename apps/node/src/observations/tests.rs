@@ -68,8 +68,8 @@ async fn what_was_acknowledged_is_submitted_after_a_crash_and_once_decided_never
     again.accept(second.clone(), more).await.unwrap();
 
     let (third, _) = place.start();
-    assert!(!third.has(&key_of(&first)));
-    assert!(third.has(&key_of(&second)));
+    assert!(!third.has(&occurrence(&first)));
+    assert!(third.has(&occurrence(&second)));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_lost_observation_is_submitted_again_until_it_is_committed() {
     }
     assert_eq!(next(&mut submitted).await, first);
     observatory.fates(vec![(first.clone(), Fate::Done)]);
-    assert!(!observatory.has(&key_of(&first)));
+    assert!(!observatory.has(&occurrence(&first)));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_not_in_line() {
     let (first, data) = observe(1);
     let refused = observatory.accept(first.clone(), data).await;
     assert!(matches!(refused, Err(NotAccepted::NotStored(_))), "{refused:?}");
-    assert!(!observatory.has(&key_of(&first)));
+    assert!(!observatory.has(&occurrence(&first)));
     assert!(submitted.try_recv().is_err());
 }
 

@@ -15,7 +15,7 @@
 
 pub mod chores;
 mod files;
-mod steps;
+pub mod steps;
 mod tasks;
 
 use std::collections::VecDeque;
@@ -326,12 +326,12 @@ impl<L: LedgerAccess> Driver<L> {
                 });
             }
             Effect::Survey { job, execution } => {
-                if let Some(needs) = self.work.survey_at_once(&execution) {
+                if let Some(needs) = self.work.steps.survey_at_once(&execution) {
                     return Some(Input::Surveyed { job, needs });
                 }
                 let work = Arc::clone(&self.work);
                 self.tasks.spawn_blocking(move || {
-                    Done::Input(Input::Surveyed { job, needs: work.survey(&execution) })
+                    Done::Input(Input::Surveyed { job, needs: work.steps.survey(&execution) })
                 });
             }
             Effect::RunTask { job, execution } => self.run(job, execution, What::Task),

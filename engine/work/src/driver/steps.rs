@@ -1,17 +1,28 @@
 //! Evaluates steps of runs: what they read, whether they take place, what their tasks are given.
 //!
-//! A document is compiled and held to the ledger once; what was deployed never changes.
+//! ```text
+//!   survey ──► what is to be fetched      begin ──► Known(finding)
+//!                                               ├─► Run(to run)     ─ the task ─► finish ─► finding
+//!                                               └─► Judge(to judge) ─ verify ───► finding
+//! ```
+//!
+//! A document is compiled and held to the ledger once; what was deployed never changes. Nothing here
+//! waits but for the disk: the driver calls it on threads that may block, the simulator in its one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use althing_application::{Compiled, Evaluated as Value, NoValue};
-use althing_ledger::query;
-use althing_types::{BlobRef, Doubt, Failure, Hash, Outcome, Payload, StepInput};
+use althing_ledger::{Execution, Origin, query};
+use althing_types::{
+    BlobRef, Claim, Doubt, Failure, Hash, Name, Opinion, Outcome, Payload, StepInput, tagged,
+};
 
-use crate::Unusable;
-use crate::port::{Blobs, LedgerAccess};
+use crate::conduct::Finding;
+use crate::port::{Assignment, Blobs, LedgerAccess};
+use crate::runtime::{TaskRun, VerifyRun};
+use crate::{Unusable, Work};
 
 /// Most applications that are remembered as compiled.
 const APPLICATIONS_MAX: usize = 256;
@@ -22,7 +33,7 @@ type Payloads = BTreeMap<Hash, Vec<u8>>;
 
 /// Why a step's task is not run, or its result not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
+enum Stopped {
     /// Its condition is false.
     Declined,
     /// In a way that every node reproduces.
@@ -32,7 +43,7 @@ pub(super) enum Stopped {
 }
 
 impl Stopped {
-    pub(super) fn outcome(self) -> Outcome {
+    fn outcome(self) -> Outcome {
         match self {
             Self::Declined => Outcome::Declined,
             Self::Failed(failure) => Outcome::Failed(failure),
@@ -51,41 +62,99 @@ impl From<NoValue> for Stopped {
 }
 
 /// A step that takes place.
-pub(super) struct Evaluated {
+struct Evaluated {
     application: Arc<Compiled>,
     payloads: Payloads,
     input: Vec<u8>,
 }
 
 impl Evaluated {
-    /// What the task is given: canonical JSON.
-    pub(super) fn input(&self) -> &[u8] {
-        &self.input
-    }
-
     /// The keys that an output of the step carries for later waits.
-    pub(super) fn keys(&self, step: &StepInput, output: &[u8]) -> Result<Vec<Hash>, Stopped> {
+    fn keys(&self, step: &StepInput, output: &[u8]) -> Result<Vec<Hash>, Stopped> {
         Ok(self.application.parsed().keys(step, output, &self.payloads)?)
     }
 }
 
-pub(super) struct Steps<L> {
+/// What is left to do for a step that was evaluated.
+#[derive(Debug)]
+pub enum Begun {
+    /// Nothing: no service is asked.
+    Known(Finding),
+    /// Its task is to be run.
+    Run(Box<ToRun>),
+    /// Its executor's answer is to be judged.
+    Judge(Box<ToJudge>),
+}
+
+/// A step whose task is to be run.
+pub struct ToRun {
+    /// What the service is given.
+    pub assignment: Assignment,
+    step: StepInput,
+    evaluated: Evaluated,
+}
+
+impl std::fmt::Debug for ToRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToRun").field("assignment", &self.assignment).finish_non_exhaustive()
+    }
+}
+
+impl ToRun {
+    /// What the node claims once the task was run.
+    #[must_use]
+    pub fn finish(&self, run: TaskRun) -> Finding {
+        let Ok(returned) = &run.result else { return Finding::of_task(run, Vec::new()) };
+        match self.evaluated.keys(&self.step, &returned.output) {
+            Ok(keys) => Finding::of_task(run, keys),
+            Err(stopped) => Finding::bare(Claim::Outcome(stopped.outcome())),
+        }
+    }
+}
+
+/// A step whose answer is to be judged by the service.
+#[derive(Debug)]
+pub struct ToJudge {
+    /// What the executor's service was given.
+    pub assignment: Assignment,
+    /// What it returned.
+    pub status: Name,
+    /// With these bytes.
+    pub output: Vec<u8>,
+}
+
+impl ToJudge {
+    /// What the node claims once the answer was judged.
+    #[must_use]
+    pub const fn finish(&self, run: &VerifyRun) -> Finding {
+        Finding::bare(Claim::Opinion(run.opinion))
+    }
+}
+
+/// Evaluates the steps that the node is drawn for.
+pub struct Steps<L> {
     ledger: Arc<L>,
     blobs: Arc<dyn Blobs>,
     /// By application and document.
     known: Mutex<BTreeMap<(Hash, Hash), Arc<Compiled>>>,
 }
 
+impl<L> std::fmt::Debug for Steps<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steps").finish_non_exhaustive()
+    }
+}
+
 impl<L: LedgerAccess> Steps<L> {
-    pub(super) fn new(ledger: Arc<L>, blobs: Arc<dyn Blobs>) -> Self {
+    /// Without knowledge of any application.
+    pub fn new(ledger: Arc<L>, blobs: Arc<dyn Blobs>) -> Self {
         Self { ledger, blobs, known: Mutex::default() }
     }
 
-    /// As [`survey`](Self::survey), if the application is known and reads no other's document.
-    pub(super) fn survey_at_once(
-        &self,
-        step: &StepInput,
-    ) -> Option<Result<Vec<BlobRef>, Unusable>> {
+    /// As [`survey`](Self::survey), if that can be told without waiting for the disk: the application
+    /// is known and reads no other's document.
+    pub fn survey_at_once(&self, execution: &Execution) -> Option<Result<Vec<BlobRef>, Unusable>> {
+        let Origin::Step(step) = &execution.origin else { return None };
         let nests = |payload: &Payload| match payload {
             Payload::Given(_) | Payload::Returned { .. } => true,
             Payload::Blob(_) | Payload::Event { .. } => false,
@@ -100,7 +169,12 @@ impl<L: LedgerAccess> Steps<L> {
     }
 
     /// The payloads that a step reads; its documents are here.
-    pub(super) fn survey(&self, step: &StepInput) -> Result<Vec<BlobRef>, Unusable> {
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] if its application cannot be followed.
+    pub fn survey(&self, execution: &Execution) -> Result<Vec<BlobRef>, Unusable> {
+        let Origin::Step(step) = &execution.origin else { return Ok(Vec::new()) };
         let application = self.application(step)?;
         let mut documents = Payloads::new();
         self.load_documents(step, &mut documents)?;
@@ -108,15 +182,68 @@ impl<L: LedgerAccess> Steps<L> {
     }
 
     /// Whether a step can be evaluated without waiting for the disk.
-    pub(super) fn is_at_hand(&self, step: &StepInput) -> bool {
-        match self.survey_at_once(step) {
+    pub fn is_at_hand(&self, execution: &Execution) -> bool {
+        match self.survey_at_once(execution) {
             Some(Ok(needs)) => needs.iter().all(|blob| self.blobs.at_hand(blob)),
             Some(Err(_)) | None => false,
         }
     }
 
+    /// Evaluates a step from what is here, and tells what is left to do.
+    pub fn begin(&self, execution: &Execution, work: Work) -> Begun {
+        match work {
+            Work::Task => self.begin_task(execution),
+            Work::Verify => self.begin_verify(execution),
+        }
+    }
+
+    fn begin_task(&self, execution: &Execution) -> Begun {
+        let outcome = |outcome| Begun::Known(Finding::bare(Claim::Outcome(outcome)));
+        let Origin::Step(step) = &execution.origin else {
+            return outcome(Outcome::Inconclusive(Doubt::InputUnavailable));
+        };
+        match self.evaluate(step) {
+            Ok(evaluated) => {
+                let assignment = assignment(execution, step, &evaluated);
+                Begun::Run(Box::new(ToRun { assignment, step: step.clone(), evaluated }))
+            }
+            Err(stopped) => outcome(stopped.outcome()),
+        }
+    }
+
+    /// What is asked for is whether an honest executor could have answered this: its condition, its
+    /// keys and its output.
+    fn begin_verify(&self, execution: &Execution) -> Begun {
+        let opinion = |opinion| Begun::Known(Finding::bare(Claim::Opinion(opinion)));
+        let (Origin::Step(step), Some((_, answer))) = (&execution.origin, execution.answer())
+        else {
+            return opinion(Opinion::Inconclusive);
+        };
+        let evaluated = match (self.evaluate(step), answer) {
+            (Ok(evaluated), _) => evaluated,
+            (Err(Stopped::Doubt(_)), _) => return opinion(Opinion::Inconclusive),
+            (Err(Stopped::Declined), Outcome::Declined) => return opinion(Opinion::Valid),
+            (Err(Stopped::Declined | Stopped::Failed(_)), _) => return opinion(Opinion::Invalid),
+        };
+        let Outcome::Returned { status, output, keys } = answer else {
+            return opinion(Opinion::Invalid);
+        };
+        let Some(bytes) = self.blobs.local(output).ok().flatten() else {
+            return opinion(Opinion::Unavailable);
+        };
+        match evaluated.keys(step, &bytes) {
+            Ok(expected) if expected == *keys => {}
+            Ok(_) | Err(Stopped::Declined | Stopped::Failed(_)) => {
+                return opinion(Opinion::Invalid);
+            }
+            Err(Stopped::Doubt(_)) => return opinion(Opinion::Inconclusive),
+        }
+        let assignment = assignment(execution, step, &evaluated);
+        Begun::Judge(Box::new(ToJudge { assignment, status: status.clone(), output: bytes }))
+    }
+
     /// Evaluates a step from what is here.
-    pub(super) fn evaluate(&self, step: &StepInput) -> Result<Evaluated, Stopped> {
+    fn evaluate(&self, step: &StepInput) -> Result<Evaluated, Stopped> {
         let unusable = |_| Stopped::Doubt(Doubt::ServiceUnavailable);
         let application = self.application(step).map_err(unusable)?;
         let mut payloads = Payloads::new();
@@ -193,4 +320,20 @@ impl<L: LedgerAccess> Steps<L> {
         let bytes = self.blobs.local(blob).map_err(|_| Unusable::Unavailable)?;
         bytes.ok_or(Unusable::Unavailable)
     }
+}
+
+fn assignment(execution: &Execution, step: &StepInput, evaluated: &Evaluated) -> Assignment {
+    let Execution { id, service, task, .. } = execution;
+    Assignment {
+        execution: *id,
+        key: key(step),
+        service: *service,
+        task: task.clone(),
+        input: evaluated.input.clone(),
+    }
+}
+
+/// Equal for all attempts of a step, and on all nodes.
+fn key(step: &StepInput) -> Hash {
+    tagged("althing step key", &[&step.run.0, &step.step.to_be_bytes()])
 }

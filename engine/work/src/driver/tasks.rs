@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use althing_ledger::{Execution, Origin};
-use althing_types::{BlobRef, Claim, Doubt, Hash, Name, Opinion, Outcome, StepInput, tagged};
+use althing_ledger::Execution;
+use althing_types::{BlobRef, Claim, Doubt, Name, Opinion, Outcome};
 
 use super::Ports;
 use super::chores::{run_task, run_verify};
 use super::files::Files;
-use super::steps::{Evaluated, Steps, Stopped};
+use super::steps::{Begun, Steps};
 use crate::conduct::Finding;
 use crate::port::{Assignment, LedgerAccess};
 use crate::runtime::{TaskRun, Unfinished, VerifyRun};
-use crate::{Input, JobId, Unusable, Work};
+use crate::{Input, JobId, Work};
 
 /// What is to be done for a job.
 #[derive(Clone, Copy, Debug)]
@@ -32,23 +32,6 @@ pub(super) struct Tasks<L> {
 }
 
 impl<L: LedgerAccess> Tasks<L> {
-    /// Which payloads a step reads, if that can be told without waiting for the disk.
-    pub(super) fn survey_at_once(
-        &self,
-        execution: &Execution,
-    ) -> Option<Result<Vec<BlobRef>, Unusable>> {
-        let Origin::Step(input) = &execution.origin else { return None };
-        self.steps.survey_at_once(input)
-    }
-
-    /// Which payloads a step reads.
-    pub(super) fn survey(&self, execution: &Execution) -> Result<Vec<BlobRef>, Unusable> {
-        match &execution.origin {
-            Origin::Step(input) => self.steps.survey(input),
-            Origin::Call => Ok(Vec::new()),
-        }
-    }
-
     /// Does what is to be done. Where the service is in the sandbox it computes on this thread.
     pub(super) async fn run(
         self: Arc<Self>,
@@ -59,13 +42,7 @@ impl<L: LedgerAccess> Tasks<L> {
         match what {
             What::Task => Input::TaskDone { job, run: self.task_of_call(&execution).await },
             What::Verify => Input::VerifyDone { job, run: self.verify_of_call(&execution).await },
-            What::Step(Work::Task) => {
-                Input::StepDone { job, finding: self.task_of_step(execution).await }
-            }
-            What::Step(Work::Verify) => {
-                let claim = Claim::Opinion(self.verify_of_step(execution).await);
-                Input::StepDone { job, finding: Finding::bare(claim) }
-            }
+            What::Step(work) => Input::StepDone { job, finding: self.step(execution, work).await },
         }
     }
 
@@ -76,7 +53,7 @@ impl<L: LedgerAccess> Tasks<L> {
             return run_task(&self.ports, execution);
         }
         match self.local(&execution.input) {
-            Some(input) => self.task(execution, execution.id, input).await,
+            Some(input) => self.task(of_call(execution, input)).await,
             None => {
                 let doubt = Unfinished::Inconclusive(Doubt::InputUnavailable);
                 TaskRun::not_begun(doubt, "the input is not here any more")
@@ -100,60 +77,35 @@ impl<L: LedgerAccess> Tasks<L> {
                 "the output is not here any more",
             );
         };
-        self.verify(execution, execution.id, input, status, bytes).await
+        self.verify(of_call(execution, input), status, bytes).await
     }
 
     // Steps.
 
-    async fn task_of_step(self: &Arc<Self>, execution: Box<Execution>) -> Finding {
-        let outcome = |outcome| Finding::bare(Claim::Outcome(outcome));
-        let Origin::Step(step) = &execution.origin else {
-            return outcome(Outcome::Inconclusive(Doubt::InputUnavailable));
+    async fn step(self: &Arc<Self>, execution: Box<Execution>, work: Work) -> Finding {
+        let begun = if self.steps.is_at_hand(&execution) {
+            self.steps.begin(&execution, work)
+        } else {
+            // Off the thread: the disk has to be waited for.
+            let tasks = Arc::clone(self);
+            let begin = move || tasks.steps.begin(&execution, work);
+            match tokio::task::spawn_blocking(begin).await {
+                Ok(begun) => begun,
+                Err(_) => return Finding::bare(unknown(work)),
+            }
         };
-        let evaluated = match self.evaluate(step).await {
-            Ok(evaluated) => evaluated,
-            Err(stopped) => return outcome(stopped.outcome()),
-        };
-        let run = self.task(&execution, key(step), evaluated.input().to_vec()).await;
-        let Ok(returned) = &run.result else { return Finding::of_task(run, Vec::new()) };
-        match evaluated.keys(step, &returned.output) {
-            Ok(keys) => Finding::of_task(run, keys),
-            Err(stopped) => outcome(stopped.outcome()),
+        match begun {
+            Begun::Known(finding) => finding,
+            Begun::Run(to_run) => {
+                let run = self.task(to_run.assignment.clone()).await;
+                to_run.finish(run)
+            }
+            Begun::Judge(to_judge) => {
+                let assignment = to_judge.assignment.clone();
+                let run = self.verify(assignment, &to_judge.status, to_judge.output.clone()).await;
+                to_judge.finish(&run)
+            }
         }
-    }
-
-    /// What is asked for is whether an honest executor could have answered this: its condition, its
-    /// keys and its output.
-    async fn verify_of_step(self: &Arc<Self>, execution: Box<Execution>) -> Opinion {
-        let (Origin::Step(step), Some((_, answer))) = (&execution.origin, execution.answer())
-        else {
-            return Opinion::Inconclusive;
-        };
-        let evaluated = match (self.evaluate(step).await, answer) {
-            (Ok(evaluated), _) => evaluated,
-            (Err(Stopped::Doubt(_)), _) => return Opinion::Inconclusive,
-            (Err(Stopped::Declined), Outcome::Declined) => return Opinion::Valid,
-            (Err(Stopped::Declined | Stopped::Failed(_)), _) => return Opinion::Invalid,
-        };
-        let Outcome::Returned { status, output, keys } = answer else { return Opinion::Invalid };
-        let Some(bytes) = self.local(output) else { return Opinion::Unavailable };
-        match evaluated.keys(step, &bytes) {
-            Ok(expected) if expected == *keys => {}
-            Ok(_) | Err(Stopped::Declined | Stopped::Failed(_)) => return Opinion::Invalid,
-            Err(Stopped::Doubt(_)) => return Opinion::Inconclusive,
-        }
-        let input = evaluated.input().to_vec();
-        self.verify(&execution, key(step), input, status, bytes).await.opinion
-    }
-
-    /// Off the thread if the disk has to be waited for.
-    async fn evaluate(self: &Arc<Self>, step: &StepInput) -> Result<Evaluated, Stopped> {
-        if self.steps.is_at_hand(step) {
-            return self.steps.evaluate(step);
-        }
-        let (work, step) = (Arc::clone(self), step.clone());
-        let evaluated = tokio::task::spawn_blocking(move || work.steps.evaluate(&step)).await;
-        evaluated.unwrap_or(Err(Stopped::Doubt(Doubt::InputUnavailable)))
     }
 
     // Both.
@@ -162,47 +114,44 @@ impl<L: LedgerAccess> Tasks<L> {
         self.ports.blobs.local(blob).ok().flatten()
     }
 
-    async fn task(&self, execution: &Execution, key: Hash, input: Vec<u8>) -> TaskRun {
-        let Execution { service, task, .. } = execution;
-        let run = if self.files.is_outside(service) {
-            self.ports.native.task(assignment(execution, key, input)).await
+    async fn task(&self, assignment: Assignment) -> TaskRun {
+        let (execution, service) = (assignment.execution, assignment.service);
+        let run = if self.files.is_outside(&service) {
+            self.ports.native.task(assignment).await
         } else {
-            self.ports.runtime.task(service, task, &input)
+            self.ports.runtime.task(&service, &assignment.task, &assignment.input)
         };
         for line in &run.log {
-            tracing::debug!(execution = %execution.id, %line, "service");
+            tracing::debug!(%execution, %line, "service");
         }
         run
     }
 
-    async fn verify(
-        &self,
-        execution: &Execution,
-        key: Hash,
-        input: Vec<u8>,
-        status: &Name,
-        output: Vec<u8>,
-    ) -> VerifyRun {
-        let Execution { service, task, .. } = execution;
-        let run = if self.files.is_outside(service) {
-            let assignment = assignment(execution, key, input);
+    async fn verify(&self, assignment: Assignment, status: &Name, output: Vec<u8>) -> VerifyRun {
+        let (execution, service) = (assignment.execution, assignment.service);
+        let run = if self.files.is_outside(&service) {
             self.ports.native.verify(assignment, status.clone(), output).await
         } else {
-            self.ports.runtime.verify(service, task, &input, status, &output)
+            let Assignment { task, input, .. } = &assignment;
+            self.ports.runtime.verify(&service, task, input, status, &output)
         };
         if run.opinion == Opinion::Invalid {
-            tracing::info!(execution = %execution.id, reason = %run.reason, "an answer is refused");
+            tracing::info!(%execution, reason = %run.reason, "an answer is refused");
         }
         run
     }
 }
 
-fn assignment(execution: &Execution, key: Hash, input: Vec<u8>) -> Assignment {
-    let Execution { id, service, task, .. } = execution;
-    Assignment { execution: *id, key, service: *service, task: task.clone(), input }
+/// What a node claims that could not evaluate a step.
+const fn unknown(work: Work) -> Claim {
+    match work {
+        Work::Task => Claim::Outcome(Outcome::Inconclusive(Doubt::InputUnavailable)),
+        Work::Verify => Claim::Opinion(Opinion::Inconclusive),
+    }
 }
 
-/// Equal for all attempts of a step, and on all nodes.
-fn key(step: &StepInput) -> Hash {
-    tagged("althing step key", &[&step.run.0, &step.step.to_be_bytes()])
+/// A call has its effects under its own id.
+fn of_call(execution: &Execution, input: Vec<u8>) -> Assignment {
+    let Execution { id, service, task, .. } = execution;
+    Assignment { execution: *id, key: *id, service: *service, task: task.clone(), input }
 }

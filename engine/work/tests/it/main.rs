@@ -4,5 +4,6 @@ mod behaviour;
 mod bounds;
 mod crashes;
 mod driven;
+mod steps;
 
 mod world;

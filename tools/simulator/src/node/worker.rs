@@ -1,26 +1,34 @@
 //! A node's worker: the machine and the outbox of the node program, and what its driver does, in
 //! virtual time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use althing_ledger::{BlockContext, query};
+use althing_ledger::{BlockContext, Execution, OfferStatus, query};
+use althing_manifest::Manifest;
 use althing_replica::application::Fault;
 use althing_replica::{Committed, CommittedView, Reader};
 use althing_types::{
-    BlobRef, Claim, Doubt, EndpointId, Hash, Operation, Outcome, SignedTransaction, tagged,
+    BlobRef, EndpointId, Hash, Name, Observe, Operation, SignedTransaction, tagged,
 };
 use althing_work::driver::chores::{Batch, Scan, run_task, run_verify, scan, write};
+use althing_work::driver::steps::{Begun, Steps};
 use althing_work::driver::{Ports, WorkFault};
-use althing_work::port::{LedgerAccess, Newest, NoPrograms, PortError, Submit, Unobserved};
+use althing_work::observing::{Line, Place, occurrence};
+use althing_work::port::{
+    Assignment, BoxFuture, LedgerAccess, Native as _, Newest, PortError, Submit, Unobserved,
+};
 use althing_work::{
     Conduct, Effect, Fate, Finding, Holder, Input, Machine, News, Note, Outbox, OutboxConfig, Runs,
-    Secret, Unusable, as_published, holders,
+    Secret, TaskRun, Unusable, VerifyRun, Work, as_published, holders,
 };
 use bytes::Bytes;
 
 use super::{Deed, Node};
+use crate::disk::ObservationLog;
 use crate::event::Question;
 use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
+use crate::outside::Program;
 use crate::setting::{CHAIN, WORKER, parameters, runtime};
 use crate::signatures::Signer;
 
@@ -31,6 +39,21 @@ pub(crate) const FILE_QUESTION: u64 = 1 << 63;
 const WRITE_US: u64 = 3_000;
 /// Most records that are made durable in one go.
 const KEEP_MAX: usize = 256;
+/// Most observations in line: few, so that the bound is met.
+const OBSERVATIONS_MAX: usize = 32;
+
+/// What a program is told about an event that it has posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// The node has it for good.
+    Acknowledged,
+    /// The ledger had it already.
+    Counted,
+    /// It is being made durable: the answer comes then.
+    Later,
+    /// Not now.
+    Refused,
+}
 
 /// The committed state.
 #[derive(Debug)]
@@ -59,6 +82,16 @@ pub(crate) struct Worker {
     machine: Machine,
     outbox: Outbox,
     ports: Ports<State>,
+    steps: Steps<State>,
+    program: Arc<Program>,
+    /// Native services that are ready.
+    outside: BTreeSet<Hash>,
+    line: Line<()>,
+    log: Arc<ObservationLog>,
+    to_note: Vec<(Observe, Vec<u8>)>,
+    noting: bool,
+    /// Observations that became durable since somebody looked.
+    pub(crate) acknowledged: Vec<Hash>,
     signer: Signer,
     to_keep: Batch,
     writing: bool,
@@ -88,7 +121,9 @@ impl Worker {
         reader: &Reader,
         conduct: Box<dyn Conduct>,
         signer: Signer,
+        program: Program,
     ) -> Result<Self, WorkFault> {
+        let program = Arc::new(program);
         let address = node.address();
         let secret = Secret::new(tagged("simulated secret", &[&address.0]).0);
         let ports = Ports {
@@ -98,7 +133,7 @@ impl Worker {
             journal: node.disk.journal.clone(),
             submit: Arc::new(Nowhere),
             signer: Arc::new(signer.clone()),
-            native: Arc::new(NoPrograms),
+            native: program.clone(),
             observations: Arc::new(Unobserved),
         };
         let Scan { height, nonce, .. } =
@@ -107,6 +142,14 @@ impl Worker {
         Ok(Self {
             machine: Machine::with_conduct(WORKER, address, secret, conduct),
             outbox: Outbox::new(config, address, height, nonce),
+            steps: Steps::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs)),
+            program,
+            outside: BTreeSet::new(),
+            line: Line::restored(OBSERVATIONS_MAX, node.disk.observations.recall()),
+            log: node.disk.observations.clone(),
+            to_note: Vec::new(),
+            noting: false,
+            acknowledged: Vec::new(),
             ports,
             signer,
             to_keep: Batch::default(),
@@ -171,7 +214,87 @@ impl Worker {
         let News { height, time, executions, receipts, nonce } = news.map_err(state_fault)?;
         let fates = self.outbox.committed(height, nonce, &receipts, now_us / 1_000);
         self.step(Input::Committed { time, executions }, reader, now_us, deeds)?;
-        self.step(Input::Fates(fates), reader, now_us, deeds)
+        let (mut own, mut observed) = (Vec::new(), Vec::new());
+        for (operation, fate) in fates {
+            match operation {
+                Operation::Observe(observe) => observed.push((observe, fate)),
+                operation => own.push((operation, fate)),
+            }
+        }
+        self.line.fates(observed);
+        for event in self.line.take_ended() {
+            self.log.forget(&event);
+        }
+        self.step(Input::Fates(own), reader, now_us, deeds)
+    }
+
+    // Observations.
+
+    /// Takes an event that the node's program posts, as the node's interface does: what the ledger
+    /// would refuse is not acknowledged.
+    pub(crate) fn observe(
+        &mut self,
+        observe: Observe,
+        data: Vec<u8>,
+        reader: &Reader,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<Posted, Fault> {
+        let event = occurrence(&observe);
+        let view = reader.view();
+        let me = *self.machine.node();
+        if !self.line.has(&event) {
+            let offer = query::offer(&view, &observe.service, &me).map_err(state_fault)?;
+            if offer.is_none_or(|offer| offer.status != OfferStatus::Active) {
+                return Ok(Posted::Refused);
+            }
+            let open = query::event(&view, &event).map_err(state_fault)?;
+            let said = open.is_some_and(|event| event.observation(&me).is_some());
+            if said || query::happened(&view, &event).map_err(state_fault)?.is_some() {
+                return Ok(Posted::Counted);
+            }
+        }
+        Ok(match self.line.accept(event, ()) {
+            Place::Known(()) => Posted::Acknowledged,
+            Place::Shared => Posted::Later,
+            Place::Full(()) => Posted::Refused,
+            Place::Write => {
+                self.to_note.push((observe, data));
+                if !self.noting {
+                    self.noting = true;
+                    deeds.push(Deed::Note(WRITE_US));
+                }
+                Posted::Later
+            }
+        })
+    }
+
+    /// The observations are written now, data first: a power loss before this moment loses them.
+    pub(super) fn note(&mut self, now_us: u64) -> Result<(), Fault> {
+        self.noting = false;
+        for (observe, data) in std::mem::take(&mut self.to_note) {
+            self.ports.blobs.keep(&data).map_err(ledger_fault)?;
+            self.log.remember(&observe);
+            self.acknowledged.push(occurrence(&observe));
+            self.line.written(observe, true);
+        }
+        self.submit_observations(now_us);
+        Ok(())
+    }
+
+    fn submit_observations(&mut self, now_us: u64) {
+        for observe in self.line.take_fresh() {
+            if let Err(full) = self.outbox.push(Operation::Observe(observe), now_us / 1_000)
+                && let Operation::Observe(observe) = *full.0
+            {
+                self.line.fates(vec![(observe, Fate::Lost)]);
+            }
+        }
+    }
+
+    /// What was lost is said again.
+    pub(super) fn tick_observations(&mut self, now_us: u64) {
+        self.line.recover();
+        self.submit_observations(now_us);
     }
 
     pub(super) fn step(
@@ -229,15 +352,14 @@ impl Worker {
                 let run = run_verify(&self.ports, &execution);
                 deeds.push(later(run.duration_us, Input::VerifyDone { job, run }));
             }
-            // No application is deployed here: nothing asks for a step.
-            Effect::Survey { job, .. } => {
-                let needs = Err(Unusable::Unavailable);
+            Effect::Survey { job, execution } => {
+                let known = self.steps.survey_at_once(&execution);
+                let needs = known.unwrap_or_else(|| self.steps.survey(&execution));
                 deeds.push(later(0, Input::Surveyed { job, needs }));
             }
-            Effect::RunStep { job, .. } => {
-                let doubt = Outcome::Inconclusive(Doubt::InputUnavailable);
-                let finding = Finding::bare(Claim::Outcome(doubt));
-                deeds.push(later(0, Input::StepDone { job, finding }));
+            Effect::RunStep { job, execution, work } => {
+                let (finding, duration_us) = self.run_step(&execution, work);
+                deeds.push(later(duration_us, Input::StepDone { job, finding }));
             }
             Effect::Keep { record, output } => {
                 self.to_keep.records.push((record, output));
@@ -261,6 +383,39 @@ impl Worker {
             Effect::Note(note) => self.notes.push(note),
         }
         Ok(())
+    }
+
+    fn run_step(&self, execution: &Execution, work: Work) -> (Finding, u64) {
+        match self.steps.begin(execution, work) {
+            Begun::Known(finding) => (finding, 0),
+            Begun::Run(to_run) => {
+                let run = self.task(&to_run.assignment);
+                let duration_us = run.duration_us;
+                (to_run.finish(run), duration_us)
+            }
+            Begun::Judge(to_judge) => {
+                let run = self.verify(&to_judge.assignment, &to_judge.status, &to_judge.output);
+                (to_judge.finish(&run), run.duration_us)
+            }
+        }
+    }
+
+    fn task(&self, assignment: &Assignment) -> TaskRun {
+        let Assignment { service, task, input, .. } = assignment;
+        if self.outside.contains(service) {
+            at_once(self.program.task(assignment.clone()))
+        } else {
+            self.ports.runtime.task(service, task, input)
+        }
+    }
+
+    fn verify(&self, assignment: &Assignment, status: &Name, output: &[u8]) -> VerifyRun {
+        let Assignment { service, task, input, .. } = assignment;
+        if self.outside.contains(service) {
+            at_once(self.program.verify(assignment.clone(), status.clone(), output.to_vec()))
+        } else {
+            self.ports.runtime.verify(service, task, input, status, output)
+        }
     }
 
     // The disk.
@@ -365,6 +520,16 @@ impl Worker {
                 let terms = query::service(&reader.view(), &service).map_err(state_fault)?;
                 let sound = terms.is_some_and(|s| as_published(&s.terms, manifest).is_ok());
                 let module = terms_module(reader, &service)?;
+                if module.is_none() && sound {
+                    let manifest = Manifest::from_canonical(manifest);
+                    let ready = manifest.is_ok_and(|m| self.program.prepare(&service, &m).is_ok());
+                    if ready {
+                        self.outside.insert(service);
+                    }
+                    let result = if ready { Ok(Runs::Outside) } else { Err(Unusable::Unavailable) };
+                    deeds.push(prepared(service, result));
+                    return Ok(());
+                }
                 let Some(module) = module.filter(|_| sound) else {
                     deeds.push(prepared(service, Err(Unusable::Refused)));
                     return Ok(());
@@ -386,6 +551,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+/// The output of a future that waits for nothing.
+fn at_once<T>(mut future: BoxFuture<T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("a simulated program answers at once"),
     }
 }
 

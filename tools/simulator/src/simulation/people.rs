@@ -1,11 +1,12 @@
 //! Users at work: each hands its transaction over, again and again, until it is told that it is in a block.
 
 use althing_replica::Subject;
+use althing_work::port::Blobs as _;
 
 use super::Simulation;
 use crate::event::Event;
 use crate::setting;
-use crate::users::{Pending, User};
+use crate::users::{Knowledge, Pending, User};
 
 /// How long until a user hands its transaction to another node, in microseconds.
 const RESUBMIT_US: u64 = 4_000_000;
@@ -15,6 +16,8 @@ impl Simulation {
         let now_us = self.time.us();
         let every_us = self.scenario.user_every_ms * 1_000;
         let is_closing = self.is_closing();
+        let nodes = self.scenario.parts.len();
+        let library = (0..nodes).find(|node| self.scenario.is_sound(*node)).unwrap_or_default();
         let Some(user) = self.users.get_mut(number) else { return };
         let next_us = now_us + every_us / 2 + user.random().below(every_us.max(1));
         self.queue.push(next_us, Event::User(number));
@@ -44,12 +47,22 @@ impl Simulation {
             }
         }
         if user.pending.is_none() && !is_closing {
-            let wish = user.wish(&reader, &up, &self.scenario.checkers);
-            let signed = user.sign(&reader, vec![wish.operation]);
+            let known = Knowledge {
+                homes: &up,
+                checkers: &self.scenario.checkers,
+                deployments: &self.deployments,
+                library,
+            };
+            let wish = user.wish(&reader, &known);
+            let signed = user.sign(&reader, wish.operations);
             let pending = Pending { hash: signed.hash(), signed, since_us: now_us, sent_us: 0 };
             user.pending = Some(pending);
+            if let Some(document) = wish.document
+                && let Some(library) = self.nodes.get(library)
+            {
+                library.disk.blobs.keep(&document).expect("memory can be written");
+            }
             if let Some((hash, input, home)) = wish.input {
-                use althing_work::port::Blobs as _;
                 if let Some(home) = self.nodes.get(home) {
                     home.disk.blobs.keep(&input.bytes).expect("memory can be written");
                 }

@@ -1,13 +1,13 @@
 //! The chain of a small world: its genesis, its accounts, its service.
 
 use althing_ledger::{Execution, query};
-use althing_manifest::{Limits, Manifest, Status, Task};
+use althing_manifest::{Event, Limits, Manifest, Status, Task};
 use althing_state::MemoryState;
 use althing_types::{
-    Address, Amount, BasisPoints, BeaconKey, BeaconProof, BlobRef, ChainId, Eip712, Endowment,
-    EndpointId, Genesis, GenesisValidator, Hash, Height, Nonce, Operation, Outcome, Parameters,
-    PublicKey, RecoverableSignature, Signatures, SignedTransaction, TimeMs, Transaction,
-    Verification, VoteSignature,
+    Address, Amount, BasisPoints, BeaconKey, BeaconProof, BlobRef, ChainId, Eip712, Emitters,
+    Endowment, EndpointId, Genesis, GenesisValidator, Hash, Height, Nonce, Operation, Outcome,
+    Parameters, PublicKey, RecoverableSignature, Signatures, SignedTransaction, TimeMs,
+    Transaction, Verification, VoteSignature,
 };
 use althing_work::port::TransactionSigner;
 use althing_work::simulated::{Rule, TableRuntime};
@@ -138,7 +138,22 @@ pub(crate) fn manifest(service: &str) -> Manifest {
             task("factor", Verification::Method, 100),
             task("long", Verification::Deterministic, 10_000),
         ],
-        events: Vec::new(),
+        events: vec![Event {
+            name: name("asked"),
+            summary: "For tests.".to_owned(),
+            data: serde_json::json!({
+                "type": "object",
+                "properties": { "id": { "type": "string" }, "n": { "type": "integer" } },
+                "required": ["id", "n"],
+                "additionalProperties": false
+            }),
+            id: Some("id".to_owned()),
+            keys: vec!["id".to_owned()],
+            window_ms: 1_000,
+            emitters: Emitters::One,
+            agree: Vec::new(),
+            price: Amount::ZERO,
+        }],
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A block is made every `BLOCK_MS` of virtual time. What a driver would do takes virtual time too.
 
+mod applications;
 mod chain;
 
 use std::cell::RefCell;
@@ -10,7 +11,7 @@ use std::rc::Rc;
 
 use althing_ledger::{
     Applied, Authenticated, BlockContext, Conclusion, Executed, Execution, Ledger, Offence,
-    Receipt, genesis_writes, keys, query,
+    Receipt, RunRecord, genesis_writes, keys, query,
 };
 use althing_manifest::Manifest;
 use althing_state::MemoryState;
@@ -25,6 +26,7 @@ use althing_work::{
     Conduct, Config, Effect, Holder, Honest, Input, Machine, News, Note, Outbox, OutboxConfig,
     Runs, Unusable, as_published, concerns,
 };
+pub(crate) use applications::*;
 pub(crate) use chain::*;
 
 pub(crate) const BLOCK_MS: u64 = 10;
@@ -74,6 +76,8 @@ pub(crate) struct World {
     pub(crate) ended: BTreeMap<Hash, Execution>,
     /// Virtual time of each end.
     pub(crate) ended_ms: BTreeMap<Hash, u64>,
+    /// Ended runs.
+    pub(crate) runs: BTreeMap<Hash, RunRecord>,
     /// Each of these is lost on its way once.
     pub(crate) lose: Rc<RefCell<usize>>,
     /// A node that something outside of this world drives.
@@ -123,6 +127,7 @@ impl World {
             service: Hash::ZERO,
             ended: BTreeMap::new(),
             ended_ms: BTreeMap::new(),
+            runs: BTreeMap::new(),
             lose: Rc::default(),
             driven: None,
             last_news: None,
@@ -297,8 +302,13 @@ impl World {
                 let run = node.runtime.verify(service, task, input, status, output);
                 self.later(index, run.duration_us / 1_000, Input::VerifyDone { job, run });
             }
-            Effect::Survey { .. } | Effect::RunStep { .. } => {
-                panic!("nobody deploys an application in this world")
+            Effect::Survey { job, execution } => {
+                let needs = self.steps(index).survey(&execution);
+                self.later(index, 0, Input::Surveyed { job, needs });
+            }
+            Effect::RunStep { job, execution, work } => {
+                let (finding, duration_us) = self.run_step(index, &execution, work);
+                self.later(index, duration_us / 1_000, Input::StepDone { job, finding });
             }
             Effect::Keep { record, output } => {
                 let node = &mut self.nodes[index];
@@ -417,9 +427,13 @@ impl World {
         let executed = self.execute(&context);
         self.state.apply(&executed.writes);
         for receipt in &executed.receipts {
-            if let Receipt::Execution(execution) = receipt {
-                self.ended.insert(execution.id, execution.clone());
-                self.ended_ms.insert(execution.id, self.now_ms);
+            match receipt {
+                Receipt::Execution(execution) => {
+                    self.ended.insert(execution.id, execution.clone());
+                    self.ended_ms.insert(execution.id, self.now_ms);
+                }
+                Receipt::Run(run) => drop(self.runs.insert(run.id, run.clone())),
+                Receipt::Event(_) | Receipt::Transaction(_) => {}
             }
         }
         if let Some(driven) = self.driven {

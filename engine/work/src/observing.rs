@@ -1,0 +1,230 @@
+//! Observations in line: from the program that reports an occurrence to the ledger's decision about it.
+//!
+//! ```text
+//!   accept ─► Writing ─durable─► Durable ─take_fresh─► outbox ─► fates ─► ended: out of the journal
+//!                  └─failed─► gone           ▲                     │
+//!                                            └──── recover ◄─lost──┘
+//! ```
+//!
+//! Pure, like the machine: whoever owns a [`Line`] writes its journal and brings it fates.
+//!
+//! - Invariants: one occurrence is in line once; what is durable stays in line until the ledger has
+//!   decided about it; the line is bounded.
+
+use std::collections::BTreeMap;
+
+use althing_types::{Hash, Observe, event_key};
+
+use crate::Fate;
+
+/// The occurrence that an observation is about.
+#[must_use]
+pub fn occurrence(observe: &Observe) -> Hash {
+    event_key(&observe.service, &observe.event, &observe.id)
+}
+
+/// What becomes of an observation that asks for a place.
+#[derive(Debug)]
+pub enum Place<W> {
+    /// It is new: it is to be made durable, then [`Line::written`].
+    Write,
+    /// It is durable already; whoever asked is answered at once.
+    Known(W),
+    /// It is being written; whoever asked is answered with the first.
+    Shared,
+    /// There is no room.
+    Full(W),
+}
+
+#[derive(Debug)]
+enum Pending<W> {
+    /// On its way to the disk, with those who wait for it.
+    Writing(Vec<W>),
+    Durable(Observe),
+}
+
+/// A node's observations; `W` is whoever waits for one to be durable.
+#[derive(Debug)]
+pub struct Line<W> {
+    pending_max: usize,
+    pending: BTreeMap<Hash, Pending<W>>,
+    /// Durable, and not submitted yet.
+    fresh: Vec<Observe>,
+    /// To be submitted again, after a while.
+    lost: Vec<Hash>,
+    /// Decided by the ledger, and still in the journal.
+    ended: Vec<Hash>,
+}
+
+impl<W> Line<W> {
+    /// What the journal holds after a start: all of it is submitted again.
+    #[must_use]
+    pub fn restored(pending_max: usize, journal: Vec<Observe>) -> Self {
+        let fresh = journal.clone();
+        let durable = |observe: Observe| (occurrence(&observe), Pending::Durable(observe));
+        let pending = journal.into_iter().map(durable).collect();
+        Self { pending_max, pending, fresh, lost: Vec::new(), ended: Vec::new() }
+    }
+
+    /// Whether an occurrence is in line.
+    #[must_use]
+    pub fn has(&self, event: &Hash) -> bool {
+        self.pending.contains_key(event)
+    }
+
+    /// How many are in line.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Asks for a place for an occurrence.
+    pub fn accept(&mut self, event: Hash, waiter: W) -> Place<W> {
+        let room = self.pending.len() < self.pending_max;
+        match self.pending.get_mut(&event) {
+            Some(Pending::Durable(_)) => Place::Known(waiter),
+            Some(Pending::Writing(waiters)) => {
+                waiters.push(waiter);
+                Place::Shared
+            }
+            None if !room => Place::Full(waiter),
+            None => {
+                self.pending.insert(event, Pending::Writing(vec![waiter]));
+                Place::Write
+            }
+        }
+    }
+
+    /// Gives up a place whose observation was never begun to be written.
+    pub fn withdraw(&mut self, event: &Hash) -> Vec<W> {
+        match self.pending.remove(event) {
+            Some(Pending::Writing(waiters)) => waiters,
+            Some(durable @ Pending::Durable(_)) => {
+                self.pending.insert(*event, durable);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// An observation is durable, or could not be made so; gives those who waited.
+    pub fn written(&mut self, observe: Observe, durable: bool) -> Vec<W> {
+        let event = occurrence(&observe);
+        let waiters = self.withdraw(&event);
+        if durable {
+            self.pending.insert(event, Pending::Durable(observe.clone()));
+            self.fresh.push(observe);
+        }
+        waiters
+    }
+
+    /// What is to be submitted now.
+    pub fn take_fresh(&mut self) -> Vec<Observe> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Takes in what became of submitted ones.
+    pub fn fates(&mut self, fates: Vec<(Observe, Fate)>) {
+        for (observe, fate) in fates {
+            let event = occurrence(&observe);
+            match fate {
+                Fate::Lost => self.lost.push(event),
+                Fate::Done => self.end(event),
+                Fate::Rejected(rejection) => {
+                    // A repetition is what a restart makes of one that was committed before it.
+                    tracing::debug!(%event, code = rejection.code(), "an observation was refused");
+                    self.end(event);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, event: Hash) {
+        if let Some(Pending::Durable(_)) = self.pending.get(&event) {
+            self.pending.remove(&event);
+            self.ended.push(event);
+        }
+    }
+
+    /// What was lost is as if fresh.
+    pub fn recover(&mut self) {
+        for event in std::mem::take(&mut self.lost) {
+            if let Some(Pending::Durable(observe)) = self.pending.get(&event) {
+                self.fresh.push(observe.clone());
+            }
+        }
+    }
+
+    /// What may leave the journal.
+    pub fn take_ended(&mut self) -> Vec<Hash> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// All that is durable and in line, by ascending occurrence.
+    pub fn durable(&self) -> impl Iterator<Item = &Observe> {
+        self.pending.values().filter_map(|pending| match pending {
+            Pending::Durable(observe) => Some(observe),
+            Pending::Writing(_) => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use althing_ledger::Rejection;
+    use althing_types::BlobRef;
+
+    use super::*;
+
+    fn observe(number: u8) -> Observe {
+        Observe {
+            service: Hash([1; 32]),
+            event: "ordered".parse().unwrap(),
+            id: Hash([number; 32]),
+            keys: Vec::new(),
+            data: BlobRef::of(&[number]),
+            measured: Vec::new(),
+        }
+    }
+
+    fn ask(line: &mut Line<u8>, observe: &Observe, waiter: u8) -> Place<u8> {
+        line.accept(occurrence(observe), waiter)
+    }
+
+    #[test]
+    fn an_occurrence_is_in_line_once_until_the_ledger_has_decided() {
+        let mut line = Line::restored(2, Vec::new());
+        let first = observe(1);
+        assert!(matches!(ask(&mut line, &first, 1), Place::Write));
+        assert!(matches!(ask(&mut line, &first, 2), Place::Shared));
+        assert_eq!(line.written(first.clone(), true), [1, 2]);
+        assert!(matches!(ask(&mut line, &first, 3), Place::Known(3)));
+        assert_eq!(line.take_fresh(), std::slice::from_ref(&first));
+
+        line.fates(vec![(first.clone(), Fate::Lost)]);
+        assert!(line.take_fresh().is_empty(), "a lost one waits for a while");
+        line.recover();
+        assert_eq!(line.take_fresh(), std::slice::from_ref(&first));
+        let duplicate = Rejection::DuplicateObservation { event: occurrence(&first) };
+        line.fates(vec![(first.clone(), Fate::Rejected(duplicate))]);
+        assert_eq!(line.take_ended(), [occurrence(&first)]);
+        assert!(!line.has(&occurrence(&first)));
+        assert_eq!(line.length(), 0);
+    }
+
+    #[test]
+    fn what_was_not_written_leaves_no_trace_and_the_line_is_bounded() {
+        let mut line = Line::restored(1, Vec::new());
+        let (first, second) = (observe(1), observe(2));
+        assert!(matches!(ask(&mut line, &first, 1), Place::Write));
+        assert!(matches!(ask(&mut line, &second, 2), Place::Full(2)));
+        assert_eq!(line.written(first.clone(), false), [1]);
+        assert!(line.take_fresh().is_empty());
+        assert!(matches!(ask(&mut line, &second, 2), Place::Write));
+        assert_eq!(line.withdraw(&occurrence(&second)), [2]);
+
+        let mut again = Line::<u8>::restored(1, vec![first.clone()]);
+        assert_eq!(again.take_fresh(), std::slice::from_ref(&first));
+        assert_eq!(again.durable().collect::<Vec<_>>(), [&first]);
+    }
+}

@@ -11,14 +11,54 @@ pub(crate) fn fit(picture: Picture, width: u32, height: Option<u32>) -> Picture 
     if size == (picture.width, picture.height) {
         return picture;
     }
-    let channels = picture.channels.count();
-    let wide = lifted(&picture);
-    let (from, to) = (picture.width as usize, size.0 as usize);
-    let narrow = across(&wide, picture.height as usize, (from, to), channels);
-    let (from, to) = (picture.height as usize, size.1 as usize);
-    let small = down(&narrow, size.0 as usize * channels, (from, to));
-    let samples = lowered(&small, picture.channels);
-    Picture { width: size.0, height: size.1, channels: picture.channels, samples }
+    let channels = picture.channels;
+    let count = channels.count();
+    let columns = parts(picture.width as usize, size.0 as usize);
+    let rows: Vec<&[u8]> = picture.samples.chunks_exact(picture.width as usize * count).collect();
+    // Row by row: no more than one of them is held with 16 bits.
+    let mut narrow = Narrow { row: None, samples: Vec::new() };
+    let mut sums = vec![0_u64; size.0 as usize * count];
+    let mut samples = Vec::with_capacity(size.1 as usize * sums.len());
+    for (first, weights) in parts(rows.len(), size.1 as usize) {
+        sums.fill(0);
+        for (row, weight) in (first..).zip(weights) {
+            narrow.take(row, rows[row], &columns, channels);
+            for (sum, sample) in sums.iter_mut().zip(&narrow.samples) {
+                *sum += u64::from(*sample) * u64::from(weight);
+            }
+        }
+        let averages: Vec<u16> = sums.iter().map(|sum| average(*sum, rows.len())).collect();
+        lower(&averages, channels, &mut samples);
+    }
+    Picture { width: size.0, height: size.1, channels, samples }
+}
+
+/// A row that is as wide as the result; neighbours in the result may share one.
+struct Narrow {
+    row: Option<usize>,
+    samples: Vec<u16>,
+}
+
+impl Narrow {
+    fn take(&mut self, row: usize, wide: &[u8], columns: &[Part], channels: Channels) {
+        if self.row == Some(row) {
+            return;
+        }
+        self.row = Some(row);
+        self.samples.clear();
+        let count = channels.count();
+        let wide = lifted(wide, channels);
+        for (first, weights) in columns {
+            let mut sums = [0_u64; 4];
+            for (pixel, weight) in wide[first * count..].chunks_exact(count).zip(weights) {
+                for (sum, sample) in sums.iter_mut().zip(pixel) {
+                    *sum += u64::from(*sample) * u64::from(*weight);
+                }
+            }
+            let from = wide.len() / count;
+            self.samples.extend(sums.iter().take(count).map(|sum| average(*sum, from)));
+        }
+    }
 }
 
 /// The largest size in the box with the same proportions.
@@ -37,12 +77,12 @@ fn fitted((width, height): (u32, u32), box_width: u32, box_height: u32) -> (u32,
 }
 
 /// Samples of 16 bits; with opacity, colour × opacity and opacity × 255.
-fn lifted(picture: &Picture) -> Vec<u16> {
-    if !picture.channels.has_alpha() {
-        return picture.samples.iter().map(|sample| u16::from(*sample) * 257).collect();
+fn lifted(samples: &[u8], channels: Channels) -> Vec<u16> {
+    if !channels.has_alpha() {
+        return samples.iter().map(|sample| u16::from(*sample) * 257).collect();
     }
-    let mut lifted = Vec::with_capacity(picture.samples.len());
-    for pixel in picture.samples.chunks_exact(picture.channels.count()) {
+    let mut lifted = Vec::with_capacity(samples.len());
+    for pixel in samples.chunks_exact(channels.count()) {
         if let Some((alpha, colours)) = pixel.split_last() {
             let alpha = u16::from(*alpha);
             lifted.extend(colours.iter().map(|colour| u16::from(*colour) * alpha));
@@ -52,12 +92,13 @@ fn lifted(picture: &Picture) -> Vec<u16> {
     lifted
 }
 
-fn lowered(samples: &[u16], channels: Channels) -> Vec<u8> {
+/// Back to 8 bits.
+fn lower(samples: &[u16], channels: Channels, lowered: &mut Vec<u8>) {
     let byte = |value: u32| u8::try_from(value).unwrap_or(u8::MAX);
     if !channels.has_alpha() {
-        return samples.iter().map(|sample| byte((u32::from(*sample) + 128) / 257)).collect();
+        lowered.extend(samples.iter().map(|sample| byte((u32::from(*sample) + 128) / 257)));
+        return;
     }
-    let mut lowered = Vec::with_capacity(samples.len());
     for pixel in samples.chunks_exact(channels.count()) {
         if let Some((alpha, colours)) = pixel.split_last() {
             let alpha = u32::from(*alpha);
@@ -67,13 +108,15 @@ fn lowered(samples: &[u16], channels: Channels) -> Vec<u8> {
             lowered.push(byte((alpha + 127) / 255));
         }
     }
-    lowered
 }
 
-/// What each place of the result is made of: the first source, and the weight of each from there.
+/// What one place of the result is made of: the first source, and the weight of each from there.
+type Part = (usize, Vec<u32>);
+
+/// What each place of the result is made of.
 ///
 /// In units in which a source is `to` wide and a result `from`, so that all weights are whole.
-fn parts(from: usize, to: usize) -> Vec<(usize, Vec<u32>)> {
+fn parts(from: usize, to: usize) -> Vec<Part> {
     (0..to)
         .map(|place| {
             let (begin, end) = (place * from, (place + 1) * from);
@@ -92,38 +135,4 @@ fn parts(from: usize, to: usize) -> Vec<(usize, Vec<u32>)> {
 fn average(sum: u64, weights: usize) -> u16 {
     let weights = weights as u64;
     u16::try_from((sum + weights / 2) / weights).unwrap_or(u16::MAX)
-}
-
-fn across(samples: &[u16], rows: usize, (from, to): (usize, usize), channels: usize) -> Vec<u16> {
-    let parts = parts(from, to);
-    let mut result = Vec::with_capacity(rows * to * channels);
-    for row in samples.chunks_exact(from * channels) {
-        for (first, weights) in &parts {
-            let mut sums = [0_u64; 4];
-            let pixels = row[first * channels..].chunks_exact(channels);
-            for (pixel, weight) in pixels.zip(weights) {
-                for (sum, sample) in sums.iter_mut().zip(pixel) {
-                    *sum += u64::from(*sample) * u64::from(*weight);
-                }
-            }
-            result.extend(sums.iter().take(channels).map(|sum| average(*sum, from)));
-        }
-    }
-    result
-}
-
-fn down(samples: &[u16], row: usize, (from, to): (usize, usize)) -> Vec<u16> {
-    let mut result = Vec::with_capacity(to * row);
-    let mut sums = vec![0_u64; row];
-    for (first, weights) in parts(from, to) {
-        sums.fill(0);
-        let rows = samples[first * row..].chunks_exact(row);
-        for (samples, weight) in rows.zip(weights) {
-            for (sum, sample) in sums.iter_mut().zip(samples) {
-                *sum += u64::from(*sample) * u64::from(weight);
-            }
-        }
-        result.extend(sums.iter().map(|sum| average(*sum, from)));
-    }
-    result
 }

@@ -17,7 +17,7 @@ fn copy(from: &Path, to: &Path) {
             if entry.file_name() != "target" {
                 copy(&entry.path(), &target);
             }
-        } else {
+        } else if !entry.file_type().unwrap().is_symlink() {
             fs::copy(entry.path(), target).unwrap();
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use althing_demo::cart::{self, Stage};
+use althing_demo::cart::{self, Plot};
+use althing_demo::stage::Stage;
 
 #[test]
 fn a_shop_ships_every_paid_cart_once_whatever_is_repeated_late_or_killed() {
@@ -12,10 +13,9 @@ fn a_shop_ships_every_paid_cart_once_whatever_is_repeated_late_or_killed() {
         binary: PathBuf::from(env!("CARGO_BIN_EXE_althing")),
         repository,
         folder: folder.path().join("cart"),
-        carts: 500,
-        payment_within: "PT90S".to_owned(),
     };
-    let report = cart::tell(&stage, &mut |line| println!("{line}")).unwrap();
+    let plot = Plot { stage, carts: 500, payment_within: "PT90S".to_owned() };
+    let report = cart::tell(&plot, &mut |line| println!("{line}")).unwrap();
     let text = report.text();
     assert!(report.holds(), "{text}");
 }

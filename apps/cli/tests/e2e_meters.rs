@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use althing_demo::meters::{self, Stage};
+use althing_demo::meters::{self, Plot};
+use althing_demo::stage::Stage;
 
 #[test]
 fn meters_that_jitter_agree_on_one_event_a_session_and_the_drifting_one_pays() {
@@ -12,9 +13,9 @@ fn meters_that_jitter_agree_on_one_event_a_session_and_the_drifting_one_pays() {
         binary: PathBuf::from(env!("CARGO_BIN_EXE_althing")),
         repository,
         folder: folder.path().join("meters"),
-        sessions: 1000,
     };
-    let report = meters::tell(&stage, &mut |line| println!("{line}")).unwrap();
+    let report =
+        meters::tell(&Plot { stage, sessions: 1000 }, &mut |line| println!("{line}")).unwrap();
     let text = report.text();
     assert!(report.holds(), "{text}");
 }

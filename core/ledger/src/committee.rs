@@ -103,14 +103,14 @@ fn seats(execution: &Execution) -> (u32, u32) {
         _ if execution.checkers == 0 => (1, 1),
         (0, _) | (_, Verification::Method) => (all, all),
         // The votes of the earlier rounds count on; whoever comes makes the committee larger.
-        (_, Verification::Deterministic) => (all.saturating_add(1), 1),
+        (_, Verification::Deterministic | Verification::None) => (all.saturating_add(1), 1),
     }
 }
 
 /// Who cannot be drawn again for this execution.
 fn excluded(execution: &Execution) -> Vec<Address> {
     let barred = |member: &&Member| match execution.verification {
-        Verification::Deterministic => true,
+        Verification::Deterministic | Verification::None => true,
         Verification::Method => {
             member.round == execution.round
                 || member.role == Role::Executor
@@ -259,7 +259,9 @@ fn can_decide(execution: &Execution) -> bool {
     let sealed =
         execution.committee().filter(|m| matches!(m.state, MemberState::Sealed(_))).count();
     let votes = match execution.verification {
-        Verification::Deterministic => sealed.saturating_add(verdict::earlier_votes(execution)),
+        Verification::Deterministic | Verification::None => {
+            sealed.saturating_add(verdict::earlier_votes(execution))
+        }
         // The executor's own answer counts as one.
         Verification::Method if execution.phase == Phase::Checking => sealed.saturating_add(1),
         Verification::Method => 0,

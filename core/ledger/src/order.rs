@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use althing_state::View;
-use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms};
+use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms, Verification};
 
 use crate::execution::{Origin, Phase, Step};
 use crate::ledger::Halt;
@@ -52,6 +52,9 @@ pub(crate) fn quote<V: View>(ledger: &Ledger<'_, V>, work: &Work<'_>) -> Result<
     let most = ledger.parameters.checkers_max;
     if work.checkers > most {
         return Err(Rejection::TooManyCheckers { most }.into());
+    }
+    if task.verification == Verification::None && work.checkers > 0 {
+        return Err(Rejection::CannotBeChecked.into());
     }
     let all = work.checkers.saturating_add(1);
     let least = all.checked_div(2).unwrap_or(0).saturating_add(1);

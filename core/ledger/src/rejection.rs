@@ -262,6 +262,9 @@ pub enum Rejection {
     /// The alias names another application.
     #[error("the alias already names an application")]
     ApplicationAliasTaken,
+    /// Checkers are asked for where nobody can check.
+    #[error("nobody can check this task: it is called without checkers")]
+    CannotBeChecked,
 }
 
 impl Rejection {
@@ -328,6 +331,7 @@ impl Rejection {
             Self::NotRepeatable => "LED-0061",
             Self::NotAsked => "LED-0062",
             Self::ApplicationAliasTaken => "LED-0063",
+            Self::CannotBeChecked => "LED-0064",
         }
     }
 }

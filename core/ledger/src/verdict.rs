@@ -23,7 +23,8 @@ pub(crate) fn judge<V: View>(
 ) -> Result<(), Fault> {
     punish_withheld(ledger, &mut execution)?;
     match execution.verification {
-        Verification::Deterministic => judge_results(ledger, execution),
+        // Without checkers there is nothing to judge: an answer settles it.
+        Verification::Deterministic | Verification::None => judge_results(ledger, execution),
         Verification::Method => judge_opinions(ledger, execution),
     }
 }

@@ -1,9 +1,9 @@
 //! Tasks whose answer is not checked by executing again, but by the service's method.
 
 use althing_ledger::{Conclusion, Execution, Member, MemberState, Offence, Phase, Reason, Role};
-use althing_types::{Claim, Opinion, Outcome};
+use althing_types::{Call, Claim, Operation, Opinion, Outcome, Publish, Verification};
 
-use crate::common::world::{answer, lie, returned, seal};
+use crate::common::world::{answer, lie, offer_of, returned, seal, terms};
 use crate::common::{Act, World, doubt, failed, opinion, says, tokens, truth};
 
 /// The first executor lies if `liar`, checkers tell what is so.
@@ -37,6 +37,37 @@ fn an_executor_whose_answer_is_refused_is_fined_and_another_one_is_drawn() {
     let next = execution.committee().find(|m| m.role == Role::Executor).unwrap();
     assert_ne!(next.node, liar.node);
     assert!(!next.earned.is_zero());
+}
+
+#[test]
+fn a_task_that_nobody_can_check_is_called_without_checkers_or_not_at_all() {
+    let mut world = World::new(4);
+    let mut terms = terms("acme/mails@1.0.0");
+    terms.tasks[0].verification = Verification::None;
+    let mut cheap = terms.clone();
+    cheap.tasks[0].check_price = tokens(1);
+    let (service, developer) = (terms.id(), &world.developer);
+    let refused = Operation::Publish(Publish { terms: cheap });
+    assert_eq!(world.chain.rejected(developer, refused), "LED-0018", "a price that nobody pays");
+    world.chain.done(developer, Operation::Publish(Publish { terms }));
+    for node in &world.nodes {
+        world.chain.done(node, offer_of(service, node, node.address()));
+    }
+    let call = Call { service, ..world.compute(0) };
+    let execution = world.called(call.clone(), |_, _| says(truth()));
+    assert_eq!(execution.conclusion, Some(Conclusion::Accepted(truth())));
+    assert_eq!(execution.members.len(), 1);
+    // A node that cannot tell is replaced; whoever comes is trusted too.
+    let execution = world.called(call.clone(), |execution, _| match execution.round {
+        0 => says(doubt()),
+        _ => says(truth()),
+    });
+    assert_eq!(execution.conclusion, Some(Conclusion::Accepted(truth())));
+    assert_eq!((execution.round, execution.members.len()), (1, 2));
+    for checkers in [1, 16] {
+        let call = Operation::Call(Call { checkers, ..call.clone() });
+        assert_eq!(world.chain.rejected(&world.caller, call), "LED-0064");
+    }
 }
 
 #[test]

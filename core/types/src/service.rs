@@ -39,6 +39,8 @@ pub enum Verification {
     Deterministic,
     /// The service brings a `verify` method: checkers apply it to the executor's answer.
     Method,
+    /// Nobody can: what it does happens once, outside. The caller trusts whoever is drawn.
+    None,
 }
 
 /// What the ledger knows of one task.

@@ -62,11 +62,13 @@ pub enum MistakeKind {
     Unreachable,
     /// Warning: a status that nobody handles.
     Unhandled,
+    /// Checkers for a task that nobody can check.
+    Uncheckable,
 }
 
 impl MistakeKind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Syntax,
         Self::UnknownKey,
         Self::MissingKey,
@@ -93,6 +95,7 @@ impl MistakeKind {
         Self::Unsupported,
         Self::Unreachable,
         Self::Unhandled,
+        Self::Uncheckable,
     ];
 }
 
@@ -125,6 +128,7 @@ impl Kind for MistakeKind {
             Self::Unsupported => "APP-0024",
             Self::Unreachable => "APP-0025",
             Self::Unhandled => "APP-0026",
+            Self::Uncheckable => "APP-0027",
         }
     }
 

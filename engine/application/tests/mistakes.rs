@@ -271,6 +271,13 @@ const WRONG: &[(&str, &str, &str, &str, MistakeKind)] = &[
         "after: pay.timeout",
         MistakeKind::Unreachable,
     ),
+    (
+        "checkers for what nobody can check",
+        "1-wallet",
+        "althing/erc20@1",
+        "althing/coin@1",
+        MistakeKind::Uncheckable,
+    ),
 ];
 
 fn mistakes_in(name: &str, text: &str) -> Mistakes {

@@ -115,6 +115,7 @@ struct FormTask {
 enum FormVerification {
     Deterministic,
     Method,
+    None,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -209,6 +210,7 @@ impl FormTask {
             verification: match verification {
                 Verification::Deterministic => FormVerification::Deterministic,
                 Verification::Method => FormVerification::Method,
+                Verification::None => FormVerification::None,
             },
             price: price.to_string(),
             check_price: check_price.to_string(),
@@ -238,6 +240,7 @@ impl FormTask {
             verification: match verification {
                 FormVerification::Deterministic => Verification::Deterministic,
                 FormVerification::Method => Verification::Method,
+                FormVerification::None => Verification::None,
             },
             price: amount(&price)?,
             check_price: amount(&check_price)?,
@@ -246,9 +249,9 @@ impl FormTask {
             statuses: statuses.into_iter().map(status).collect::<Result<_, _>>()?,
         };
         distinct(task.statuses.iter().map(|status| &status.name))?;
-        if task.verification == Verification::Deterministic && task.price != task.check_price {
+        if task.verification != Verification::Method && task.price != task.check_price {
             return Err(NotAManifest::because(
-                "checking a deterministic task costs as much as executing it",
+                "only checking with a method costs something else than executing",
             ));
         }
         Ok(task)

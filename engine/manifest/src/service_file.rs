@@ -356,12 +356,15 @@ impl Reader<'_> {
             ["summary", "verification", "price", "check_price", "limits", "inputs", "statuses"];
         let fields = self.fields(node, at, "a task", &known)?;
         let summary = self.summary(&fields);
-        let verification = self.required(&fields, "verification", "write `verification: deterministic`, or `method` if the service verifies others' answers");
-        let words = ["deterministic", "method"];
+        let verification = self.required(&fields, "verification", "write `verification: deterministic`, `method` if the service verifies others' answers, or `none` if nobody can check them");
+        let words = ["deterministic", "method", "none"];
         let verification =
             verification.and_then(|(node, _)| self.word(node, "verification", &words));
-        let verification = verification
-            .map(|word| if word == 0 { Verification::Deterministic } else { Verification::Method });
+        let verification = verification.map(|word| match word {
+            0 => Verification::Deterministic,
+            1 => Verification::Method,
+            _ => Verification::None,
+        });
         let price = self.required(
             &fields,
             "price",
@@ -370,14 +373,20 @@ impl Reader<'_> {
         let price = price.and_then(|(node, _)| self.amount(node, "price"));
         let check_price = match fields.find("check_price") {
             Some((node, _)) => self.amount(node, "check_price").inspect(|check| {
-                if verification == Some(Verification::Deterministic)
-                    && price.is_some_and(|price| price != *check)
-                {
+                let differs = price.is_some_and(|price| price != *check);
+                let why = match verification {
+                    Some(Verification::Deterministic) => {
+                        "a deterministic task is checked by executing it again"
+                    }
+                    Some(Verification::None) => "nobody checks this task",
+                    Some(Verification::Method) | None => return,
+                };
+                if differs {
                     self.mistake(
                         MistakeKind::Price,
                         place(node),
                         "differs from the price",
-                        "a deterministic task is checked by executing it again",
+                        why,
                         "remove check_price, or make it equal to price",
                     );
                 }

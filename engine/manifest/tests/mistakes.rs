@@ -111,6 +111,12 @@ const WRONG: &[(&str, &str, &str, MistakeKind)] = &[
         MistakeKind::Price,
     ),
     (
+        "a price of checks that nobody makes",
+        "    verification: deterministic\n    price: 0.01",
+        "    verification: none\n    price: 0.01\n    check_price: 0.001",
+        MistakeKind::Price,
+    ),
+    (
         "a key that is there twice",
         "summary: Totals",
         "service: again\nsummary: Totals",

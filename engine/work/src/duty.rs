@@ -59,6 +59,7 @@ pub fn work(execution: &Execution, node: &Address) -> Option<Work> {
     let role = execution.member(node)?.role;
     Some(match (execution.verification, role) {
         (Verification::Method, Role::Checker) => Work::Verify,
-        (Verification::Method, Role::Executor) | (Verification::Deterministic, _) => Work::Task,
+        (Verification::Method, Role::Executor)
+        | (Verification::Deterministic | Verification::None, _) => Work::Task,
     })
 }

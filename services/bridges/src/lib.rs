@@ -15,6 +15,7 @@
 mod answer;
 pub mod bridge;
 mod config;
+mod lines;
 mod mailbox;
 mod memory;
 mod outbox;

@@ -3,6 +3,7 @@
 //! It speaks as much SMTP (RFC 5321) as a client needs to hand over a mail; each mail is a file
 //! `mail-N.eml`, whole or not at all. Two mails with one Message-ID are one.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +25,16 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     folder: PathBuf,
-    next: Mutex<u64>,
+    kept: Mutex<Kept>,
+}
+
+/// What must be known when a mail comes: read once, when the folder is opened.
+#[derive(Debug)]
+struct Kept {
+    /// How many mails there are, which is the next one's number.
+    count: usize,
+    /// Their Message-IDs.
+    ids: HashSet<String>,
 }
 
 impl Mailbox {
@@ -32,9 +42,11 @@ impl Mailbox {
     pub(crate) async fn start(folder: &Path) -> Result<(Arc<Self>, SocketAddr)> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("creating {}", folder.display()))?;
-        let mailbox = Arc::new(Self { folder: folder.to_owned(), next: Mutex::new(0) });
-        let kept = u64::try_from(mailbox.files().len())?;
-        *mailbox.next.lock().await = kept;
+        let files = mails_in(folder);
+        let read = |path: &PathBuf| header(&std::fs::read_to_string(path).ok()?, "Message-ID");
+        let ids = files.iter().filter_map(read).collect();
+        let kept = Mutex::new(Kept { count: files.len(), ids });
+        let mailbox = Arc::new(Self { folder: folder.to_owned(), kept });
         let listener = TcpListener::bind("127.0.0.1:0").await.context("opening the mailbox")?;
         let address = listener.local_addr()?;
         let taking = Arc::clone(&mailbox);
@@ -51,19 +63,9 @@ impl Mailbox {
         Ok((mailbox, address))
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut files: Vec<PathBuf> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|end| end == "eml"))
-            .collect();
-        files.sort();
-        files
-    }
-
     /// All mails: to whom, about what, and the text.
     pub(crate) fn mails(&self) -> Vec<Value> {
-        self.files()
+        mails_in(&self.folder)
             .iter()
             .filter_map(|path| std::fs::read_to_string(path).ok())
             .map(|mail| {
@@ -119,21 +121,30 @@ impl Mailbox {
         if mail.len() > MAIL_BYTES_MAX {
             return Ok(false);
         }
-        let mut next = self.next.lock().await;
+        let mut kept = self.kept.lock().await;
         let id = header(mail.split("\r\n\r\n").next().unwrap_or_default(), "Message-ID");
-        let known = |path: &PathBuf| {
-            std::fs::read_to_string(path).is_ok_and(|kept| header(&kept, "Message-ID") == id)
-        };
-        if id.is_some() && self.files().iter().any(known) {
+        if id.as_ref().is_some_and(|id| kept.ids.contains(id)) {
             return Ok(true);
         }
-        let file = self.folder.join(format!("mail-{next:06}.eml"));
+        let file = self.folder.join(format!("mail-{:06}.eml", kept.count));
         let part = file.with_extension("part");
         std::fs::write(&part, mail)?;
         std::fs::rename(&part, &file)?;
-        *next += 1;
+        kept.count += 1;
+        kept.ids.extend(id);
         Ok(true)
     }
+}
+
+/// The mails of a folder, in the order in which they came.
+fn mails_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "eml"))
+        .collect();
+    files.sort();
+    files
 }
 
 /// A line without its end.

@@ -11,14 +11,21 @@ use serde_json::Value;
 use crate::{Answer, Sighting};
 
 /// Most events that wait for the node; more are refused.
-pub(crate) const WAITING_MAX: i64 = 100_000;
+pub(crate) const WAITING_MAX: usize = 100_000;
 /// Most acknowledged ids that are remembered so that a repetition is not posted again.
 const POSTED_MAX: i64 = 1_000_000;
 
 /// A bridge's durable memory.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    connection: Arc<Mutex<Connection>>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    /// How many events wait: counted once, when the file is opened.
+    waiting: usize,
 }
 
 /// What is known of a key.
@@ -54,16 +61,19 @@ impl Memory {
              CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)
                  WITHOUT ROWID;",
         )?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        let waiting = "SELECT COUNT(*) FROM events WHERE data IS NOT NULL";
+        let waiting: i64 = connection.query_row(waiting, [], |row| row.get(0))?;
+        let inner = Inner { connection, waiting: usize::try_from(waiting)? };
+        Ok(Self { inner: Arc::new(Mutex::new(inner)) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().expect("no holder of the lock panics")
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder of the lock panics")
     }
 
     /// Notes that the effect of a key is about to happen; durable when it returns.
     pub(crate) fn begin(&self, key: &str) -> Result<Known> {
-        let connection = self.lock();
+        let connection = &self.lock().connection;
         let fresh = connection
             .execute("INSERT OR IGNORE INTO answers (key, answer) VALUES (?1, NULL)", [key])?;
         if fresh == 1 {
@@ -80,36 +90,35 @@ impl Memory {
 
     /// Takes the beginning back: nothing has happened.
     pub(crate) fn forget(&self, key: &str) -> Result<()> {
-        self.lock().execute("DELETE FROM answers WHERE key = ?1 AND answer IS NULL", [key])?;
+        let connection = &self.lock().connection;
+        connection.execute("DELETE FROM answers WHERE key = ?1 AND answer IS NULL", [key])?;
         Ok(())
     }
 
     /// Keeps the answer; durable when it returns.
     pub(crate) fn keep(&self, key: &str, answer: &Answer) -> Result<()> {
         let text = serde_json::to_string(answer)?;
-        self.lock().execute("UPDATE answers SET answer = ?2 WHERE key = ?1", params![key, text])?;
+        let connection = &self.lock().connection;
+        connection.execute("UPDATE answers SET answer = ?2 WHERE key = ?1", params![key, text])?;
         Ok(())
     }
 
     /// Adds an event to those that wait; false if its id is known. Durable when it returns.
     pub(crate) fn add(&self, sighting: &Sighting) -> Result<bool> {
-        let connection = self.lock();
-        let waiting: i64 = connection.query_row(
-            "SELECT COUNT(*) FROM events WHERE data IS NOT NULL",
-            [],
-            |row| row.get(0),
-        )?;
+        let mut inner = self.lock();
+        let waiting = inner.waiting;
         anyhow::ensure!(waiting < WAITING_MAX, "{waiting} events wait for the node already");
-        let added = connection.execute(
+        let added = inner.connection.execute(
             "INSERT OR IGNORE INTO events (kind, id, data) VALUES (?1, ?2, ?3)",
             params![sighting.kind, sighting.id, sighting.data.to_string()],
         )?;
+        inner.waiting += added;
         Ok(added == 1)
     }
 
     /// The events that have waited longest.
     pub(crate) fn waiting(&self, most: u32) -> Result<Vec<(i64, Sighting)>> {
-        let connection = self.lock();
+        let connection = &self.lock().connection;
         let mut query = connection.prepare(
             "SELECT number, kind, id, data FROM events WHERE data IS NOT NULL
              ORDER BY number LIMIT ?1",
@@ -127,10 +136,12 @@ impl Memory {
 
     /// The node has acknowledged these: their ids stay, their data goes.
     pub(crate) fn posted(&self, numbers: &[i64]) -> Result<()> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let mut inner = self.lock();
+        let transaction = inner.connection.transaction()?;
+        let mut posted = 0;
         for number in numbers {
-            transaction.execute("UPDATE events SET data = NULL WHERE number = ?1", [number])?;
+            let posting = "UPDATE events SET data = NULL WHERE number = ?1 AND data IS NOT NULL";
+            posted += transaction.execute(posting, [number])?;
         }
         transaction.execute(
             "DELETE FROM events WHERE data IS NULL
@@ -138,6 +149,7 @@ impl Memory {
             [POSTED_MAX],
         )?;
         transaction.commit()?;
+        inner.waiting = inner.waiting.saturating_sub(posted);
         Ok(())
     }
 
@@ -148,7 +160,7 @@ impl Memory {
     /// If the file cannot be read.
     pub fn note(&self, name: &str) -> Result<Option<String>> {
         let query = "SELECT value FROM notes WHERE name = ?1";
-        Ok(self.lock().query_row(query, [name], |row| row.get(0)).optional()?)
+        Ok(self.lock().connection.query_row(query, [name], |row| row.get(0)).optional()?)
     }
 
     /// Removes a note; durable when it returns.
@@ -157,7 +169,7 @@ impl Memory {
     ///
     /// If the disk refuses.
     pub fn forget_note(&self, name: &str) -> Result<()> {
-        self.lock().execute("DELETE FROM notes WHERE name = ?1", [name])?;
+        self.lock().connection.execute("DELETE FROM notes WHERE name = ?1", [name])?;
         Ok(())
     }
 
@@ -167,7 +179,7 @@ impl Memory {
     ///
     /// If the disk refuses.
     pub fn set_note(&self, name: &str, value: &str) -> Result<()> {
-        self.lock().execute(
+        self.lock().connection.execute(
             "INSERT INTO notes (name, value) VALUES (?1, ?2)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             params![name, value],
@@ -213,6 +225,28 @@ mod tests {
         memory.posted(&[waiting[0].0])?;
         assert!(memory.waiting(10)?.is_empty());
         assert!(!memory.add(&sighting)?, "an id counts once for ever");
+        Ok(())
+    }
+
+    #[test]
+    fn what_waits_is_counted_as_the_file_has_it() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let memory = Memory::open(folder.path())?;
+        for id in ["1", "2", "2", "3"] {
+            let (kind, id) = ("tick".to_owned(), id.to_owned());
+            memory.add(&Sighting { kind, id, data: json!({}) })?;
+        }
+        assert_eq!(memory.lock().waiting, 3);
+        let first = memory.waiting(1)?[0].0;
+        memory.posted(&[first])?;
+        memory.posted(&[first, 77])?;
+        assert_eq!(memory.lock().waiting, 2, "posted once, whatever is said twice");
+        drop(memory);
+        let memory = Memory::open(folder.path())?;
+        assert_eq!(memory.lock().waiting, 2);
+        memory.lock().waiting = WAITING_MAX;
+        let one_more = Sighting { kind: "tick".to_owned(), id: "4".to_owned(), data: json!({}) };
+        assert!(memory.add(&one_more).is_err(), "more than that are refused");
         Ok(())
     }
 }

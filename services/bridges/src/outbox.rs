@@ -194,7 +194,7 @@ async fn deliver(outbox: Outbox, post: Arc<Post>) {
 }
 
 /// A part of a path, with everything escaped that is not plain.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'@' => {

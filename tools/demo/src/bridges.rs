@@ -34,9 +34,17 @@ pub struct Order<'a> {
     pub nodes: &'a [usize],
 }
 
+/// What a bridge connects with.
+#[derive(Clone, Copy, Debug)]
+pub enum Technology<'a> {
+    /// Its offline twin, with the settings of the service's folder.
+    Twin,
+    /// The technology itself, with these settings.
+    Real(&'a Value),
+}
+
 impl Bridge {
-    /// Publishes and offers the service, connects the program to the nodes and starts it with its
-    /// technology's offline twin.
+    /// Publishes and offers the service, connects the program to the nodes and starts it.
     ///
     /// # Errors
     ///
@@ -47,6 +55,7 @@ impl Bridge {
         binary: &Path,
         state: &Path,
         order: Order<'_>,
+        technology: Technology<'_>,
     ) -> Result<Self> {
         let source = order.folder.to_str().context("the service's path is not text")?;
         cli.run(&["service", "publish", source])?;
@@ -56,9 +65,19 @@ impl Bridge {
         let folder = state.join(order.name).join(order.service.replace('/', "_"));
         std::fs::create_dir_all(&folder)?;
         let mut command = Command::new(program(binary)?);
-        command.arg(order.name).arg("--twin").arg("--listen").arg(address.to_string());
+        command.arg(order.name).arg("--listen").arg(address.to_string());
         command.arg("--service").arg(order.service).arg("--folder").arg(&folder);
-        let settings = order.folder.join("settings.json");
+        let settings = match technology {
+            Technology::Twin => {
+                command.arg("--twin");
+                order.folder.join("settings.json")
+            }
+            Technology::Real(settings) => {
+                let path = folder.join("settings.json");
+                std::fs::write(&path, settings.to_string())?;
+                path
+            }
+        };
         if settings.is_file() {
             command.arg("--config").arg(&settings);
         }

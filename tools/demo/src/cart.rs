@@ -4,16 +4,17 @@
 //! in, some webhooks twice; most are paid; node 1 is killed twice; deliveries arrive in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::bridges::{Bridge, Order};
+use crate::bridges::{Bridge, Technology};
 use crate::cli::Cli;
 use crate::network::Network;
 use crate::report::Report;
+use crate::stage::{Role, Stage};
+use crate::wait::wait;
 
 /// Where the shop, its mails and its payments run.
 const HOMES: [usize; 2] = [1, 2];
@@ -21,18 +22,12 @@ const HOMES: [usize; 2] = [1, 2];
 const AWAY: usize = 4;
 /// The owner's node, killed twice.
 const OWNER: usize = 1;
-/// How long any one stage may take.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What the story needs.
 #[derive(Clone, Debug)]
-pub struct Stage {
-    /// The binary `althing`.
-    pub binary: PathBuf,
-    /// The repository: its `services` and `examples/cart`.
-    pub repository: PathBuf,
-    /// Where everything is put; emptied first.
-    pub folder: PathBuf,
+pub struct Plot {
+    /// Where it is played.
+    pub stage: Stage,
     /// How many carts; a twentieth of them is never paid, a tenth is told of twice.
     pub carts: u32,
     /// How long a payment may take, instead of the seven days of the file.
@@ -40,7 +35,7 @@ pub struct Stage {
 }
 
 struct Scene<'a> {
-    stage: &'a Stage,
+    plot: &'a Plot,
     cli: Cli,
     network: Network,
     shop: Bridge,
@@ -57,26 +52,18 @@ struct Scene<'a> {
 /// # Errors
 ///
 /// If it cannot be told to its end.
-pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
+pub fn tell(plot: &Plot, say: &mut dyn FnMut(&str)) -> Result<Report> {
     let start = Instant::now();
-    if stage.folder.exists() {
-        std::fs::remove_dir_all(&stage.folder).context("emptying the demo's folder")?;
-    }
-    let home = stage.folder.join("network");
-    std::fs::create_dir_all(&stage.folder).context("creating the demo's folder")?;
     say("Starting four nodes; node 4 is taken away at once.");
-    let cli = Cli::new(&stage.binary, &home);
-    let mut network = Network::start(&cli, &home, &["--nodes", "4"])?;
+    let (cli, mut network) = plot.stage.open(&["--nodes", "4"])?;
     network.kill(AWAY)?;
 
     say(
         "Nodes 1 and 2 run the bridges: a shop, a parcel service, mails and a chain, all simulated.",
     );
     let bridge = |name: &str, folder: &str, service: &str| {
-        let folder = stage.repository.join(folder);
-        let order = Order { name, folder: &folder, service, nodes: &HOMES };
-        Bridge::start(&cli, &network, &stage.binary, &stage.folder.join("bridges"), order)
-            .with_context(|| format!("the bridge for {service}"))
+        let role = Role { name, folder, service, nodes: &HOMES };
+        plot.stage.bridge((&cli, &network), role, Technology::Twin)
     };
     let shop = bridge("scripted", "examples/cart/services/shop", "acme/shop@1.0.0")?;
     let delivery = bridge("scripted", "examples/cart/services/delivery", "acme/delivery@1.0.0")?;
@@ -85,7 +72,7 @@ pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
 
     let report = Report::default();
     let mut scene = Scene {
-        stage,
+        plot,
         cli,
         network,
         shop,
@@ -106,7 +93,7 @@ pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
     let mut report = scene.report;
     report.seconds = start.elapsed().as_secs_f64();
     let json = serde_json::to_string_pretty(&report)?;
-    std::fs::write(stage.folder.join("report.json"), json).context("writing the report")?;
+    std::fs::write(plot.stage.folder.join("report.json"), json).context("writing the report")?;
     Ok(report)
 }
 
@@ -121,14 +108,14 @@ impl Scene<'_> {
 
     /// Carts that are never paid: every twentieth.
     fn unpaid(&self) -> BTreeSet<String> {
-        (0..self.stage.carts).filter(|number| number % 20 == 7).map(name).collect()
+        (0..self.plot.carts).filter(|number| number % 20 == 7).map(name).collect()
     }
 
     fn deploy(&mut self) -> Result<()> {
-        let file = self.stage.repository.join("examples/cart/app.yaml");
+        let file = self.plot.stage.repository.join("examples/cart/app.yaml");
         let text = std::fs::read_to_string(&file).context("reading the application")?;
-        let text = text.replace("timeout: P7D", &format!("timeout: {}", self.stage.payment_within));
-        let file = self.stage.folder.join("app.yaml");
+        let text = text.replace("timeout: P7D", &format!("timeout: {}", self.plot.payment_within));
+        let file = self.plot.stage.folder.join("app.yaml");
         std::fs::write(&file, text)?;
         let file = file.to_str().context("the folder's path is not text")?;
         self.cli.run(&["app", "check", file])?;
@@ -139,7 +126,7 @@ impl Scene<'_> {
 
     fn fill_carts(&mut self) -> Result<()> {
         let mut repeated = 0;
-        for number in 0..self.stage.carts {
+        for number in 0..self.plot.carts {
             let cart = name(number);
             let data =
                 json!({ "cart": cart, "email": format!("{cart}@example.org"), "price": "25" });
@@ -150,7 +137,7 @@ impl Scene<'_> {
                 repeated += u32::from(told["duplicate"] == json!(true));
             }
         }
-        let carts = self.stage.carts;
+        let carts = self.plot.carts;
         self.say(&format!("{carts} carts are filled; {repeated} webhooks came twice."));
         Ok(())
     }
@@ -168,7 +155,7 @@ impl Scene<'_> {
     fn pay(&mut self) -> Result<()> {
         let unpaid = self.unpaid();
         let mut shown = BTreeSet::new();
-        let carts = usize::try_from(self.stage.carts)?;
+        let carts = usize::try_from(self.plot.carts)?;
         let (shop, chain) = (&self.shop, &self.chain);
         wait("all carts' addresses", || {
             for done in shop.shown("/done")? {
@@ -191,7 +178,7 @@ impl Scene<'_> {
 
     /// Waits for the parcels, then lets their news come in an order of its own.
     fn deliver(&mut self) -> Result<()> {
-        let expected = usize::try_from(self.stage.carts)? - self.unpaid().len();
+        let expected = usize::try_from(self.plot.carts)? - self.unpaid().len();
         let delivery = &self.delivery;
         let mut parcels = wait("all parcels", || {
             let done = delivery.shown("/done")?;
@@ -220,7 +207,7 @@ impl Scene<'_> {
     }
 
     fn judge(&mut self) -> Result<()> {
-        let carts = usize::try_from(self.stage.carts)?;
+        let carts = usize::try_from(self.plot.carts)?;
         let (unpaid, cli) = (self.unpaid(), &self.cli);
         let limit = (carts + 10).to_string();
         let runs = wait("the end of all runs", || {
@@ -300,20 +287,4 @@ fn ending(step: &Value) -> Option<String> {
     }
     let status = &step["status"];
     status.as_str().or_else(|| status["returned"].as_str()).map(str::to_owned)
-}
-
-/// Waits until something is there.
-fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let seen = look();
-        if let Ok(Some(found)) = seen {
-            return Ok(found);
-        }
-        if Instant::now() > deadline {
-            seen?;
-            bail!("{what} did not come within {} s", PATIENCE.as_secs());
-        }
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
 }

@@ -9,6 +9,7 @@
 //! - Errors: whatever keeps the story from being told. A claim that does not hold is not an error
 //!   but a line in the [`report::Report`].
 
+pub mod anvil;
 pub mod bridges;
 pub mod cart;
 pub mod cli;
@@ -16,4 +17,6 @@ pub mod invoices;
 pub mod meters;
 pub mod network;
 pub mod report;
+pub mod stage;
 pub mod story;
+pub mod wait;

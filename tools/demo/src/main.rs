@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use althing_demo::cart;
 use althing_demo::story::{self, Stage};
+use althing_demo::{cart, stage};
 use anyhow::{Context as _, Result, bail};
 
 fn main() -> Result<ExitCode> {
@@ -27,14 +27,10 @@ fn main() -> Result<ExitCode> {
             story::tell(&stage, &mut say)?
         }
         ["cart"] => {
-            let stage = cart::Stage {
-                binary,
-                repository: PathBuf::from("."),
-                folder: folder.clone(),
-                carts: 500,
-                payment_within: "PT30S".to_owned(),
-            };
-            cart::tell(&stage, &mut say)?
+            let repository = PathBuf::from(".");
+            let stage = stage::Stage { binary, repository, folder: folder.clone() };
+            let plot = cart::Plot { stage, carts: 500, payment_within: "PT30S".to_owned() };
+            cart::tell(&plot, &mut say)?
         }
         other => bail!("there is no story '{}'; say nothing, or `cart`", other.join(" ")),
     };

@@ -4,16 +4,17 @@
 //! always late. Every session must become one event with an honest value, and its tasks run once.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use crate::bridges::{Bridge, Order};
+use crate::bridges::{Bridge, Technology};
 use crate::cli::Cli;
 use crate::network::Network;
 use crate::report::Report;
+use crate::stage::{Role, Stage};
+use crate::wait::wait;
 
 const METERS: usize = 5;
 const MUTE: usize = 3;
@@ -24,23 +25,18 @@ const EXACT: &str = "acme/ev-car-exact@1.0.0";
 /// Honest meters differ by this much, in hundredths of a kWh; the manifest tolerates five.
 const JITTER: i64 = 1;
 const TOLERANCE: i64 = 5;
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What the story needs.
 #[derive(Clone, Debug)]
-pub struct Stage {
-    /// The binary `althing`.
-    pub binary: PathBuf,
-    /// The repository: its `services` and `examples/car`.
-    pub repository: PathBuf,
-    /// Where everything is put; emptied first.
-    pub folder: PathBuf,
+pub struct Plot {
+    /// Where it is played.
+    pub stage: Stage,
     /// How many sessions.
     pub sessions: u32,
 }
 
 struct Scene<'a> {
-    stage: &'a Stage,
+    plot: &'a Plot,
     cli: Cli,
     network: Network,
     /// One for each node, in order.
@@ -56,22 +52,13 @@ struct Scene<'a> {
 /// # Errors
 ///
 /// If it cannot be told to its end.
-pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
+pub fn tell(plot: &Plot, say: &mut dyn FnMut(&str)) -> Result<Report> {
     let start = Instant::now();
-    if stage.folder.exists() {
-        std::fs::remove_dir_all(&stage.folder).context("emptying the story's folder")?;
-    }
-    let home = stage.folder.join("network");
-    std::fs::create_dir_all(&stage.folder).context("creating the story's folder")?;
     say("Starting five nodes, each with a meter of its own.");
-    let cli = Cli::new(&stage.binary, &home);
-    let network = Network::start(&cli, &home, &["--nodes", "5"])?;
+    let (cli, network) = plot.stage.open(&["--nodes", "5"])?;
     let bridge = |name: &str, folder: &str, service: &str, nodes: &[usize]| {
-        let folder = stage.repository.join(folder);
-        let state = stage.folder.join(format!("bridges-{}", nodes[0]));
-        let order = Order { name, folder: &folder, service, nodes };
-        Bridge::start(&cli, &network, &stage.binary, &state, order)
-            .with_context(|| format!("the bridge for {service}"))
+        let role = Role { name, folder, service, nodes };
+        plot.stage.bridge((&cli, &network), role, Technology::Twin)
     };
     let meters = (1..=METERS)
         .map(|node| bridge("scripted", "examples/car/services/car", CAR, &[node]))
@@ -80,7 +67,7 @@ pub fn tell(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<Report> {
         bridge("scripted", "examples/car/services/payments", "acme/payments@1.0.0", &[1])?;
     let messages = bridge("notify", "services/notify", "althing/notify@2.0.0", &[1])?;
     let report = Report::default();
-    let mut scene = Scene { stage, cli, network, meters, payments, messages, report, say };
+    let mut scene = Scene { plot, cli, network, meters, payments, messages, report, say };
     scene.deploy()?;
     let five = scene.all_five()?;
     scene.three_of_five(five)?;
@@ -116,7 +103,7 @@ impl Scene<'_> {
     }
 
     fn deploy(&mut self) -> Result<()> {
-        let folder = self.stage.repository.join("examples/car");
+        let folder = self.plot.stage.repository.join("examples/car");
         let folder = folder.to_str().context("the path is not text")?;
         self.cli.run(&["app", "deploy", folder, "--namespace", "acme", "--deposit", "1000"])?;
         Ok(())
@@ -165,7 +152,7 @@ impl Scene<'_> {
 
     /// All sessions, with one meter mute and one late: three take part.
     fn three_of_five(&mut self, fine_with_five: f64) -> Result<()> {
-        let sessions = self.stage.sessions;
+        let sessions = self.plot.sessions;
         for session in 0..sessions {
             for node in (1..=METERS).filter(|node| ![MUTE, LATE].contains(node)) {
                 self.meter(node)?.tell("/emit", &webhook("session", session, node))?;
@@ -232,13 +219,12 @@ impl Scene<'_> {
     /// The same meters without a tolerance.
     fn exact(&mut self) -> Result<()> {
         const SESSIONS: u32 = 5;
-        let folder = self.stage.repository.join("examples/car/services/meter-exact");
+        let scene = (&self.cli, &self.network);
         let mut meters = Vec::new();
         for node in 1..=3 {
-            let order = Order { name: "scripted", folder: &folder, service: EXACT, nodes: &[node] };
-            let state = self.stage.folder.join(format!("exact-{node}"));
-            let stage = &self.stage.binary;
-            meters.push(Bridge::start(&self.cli, &self.network, stage, &state, order)?);
+            let folder = "examples/car/services/meter-exact";
+            let role = Role { name: "scripted", folder, service: EXACT, nodes: &[node] };
+            meters.push(self.plot.stage.bridge(scene, role, Technology::Twin)?);
         }
         for session in 0..SESSIONS {
             for (index, meter) in meters.iter().enumerate() {
@@ -292,20 +278,4 @@ fn is_honest(event: &Value, drifting: &str) -> bool {
             .filter_map(|said| said["measured"][0].as_i64())
             .all(|value| (value - agreed).abs() <= TOLERANCE)
     })
-}
-
-/// Waits until something is there.
-fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let seen = look();
-        if let Ok(Some(found)) = seen {
-            return Ok(found);
-        }
-        if Instant::now() > deadline {
-            seen?;
-            bail!("{what} did not come within {} s", PATIENCE.as_secs());
-        }
-        std::thread::park_timeout(Duration::from_millis(200));
-    }
 }

@@ -30,7 +30,19 @@ impl Profile {
     }
 }
 
-/// Builds every service of `examples/`.
+/// Builds every service, and runs the tests that lie in their crates.
+pub(crate) fn check(workspace: &Workspace) -> Result<Done> {
+    let built = build(workspace, Profile::Dev)?;
+    for manifest in manifests(workspace)? {
+        let mut command = workspace.cargo(["test", "--locked", "--manifest-path"]);
+        // Beside the workspace's: another lock file means other dependencies.
+        command.arg(manifest).arg("--target-dir").arg(workspace.target().join("guests-here"));
+        succeed(&mut command)?;
+    }
+    Ok(built)
+}
+
+/// Builds every service of `examples/` and `services/`.
 pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<Done> {
     let services = services(workspace)?;
     programs(workspace, profile, &[PROGRAM])?;
@@ -65,18 +77,19 @@ pub(crate) fn programs(workspace: &Workspace, profile: Profile, names: &[&str]) 
 
 /// The manifests of the SDK and of the services, which the workspace leaves out.
 pub(crate) fn manifests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    let mut manifests = Vec::new();
-    for parent in ["sdk", "examples"] {
-        let folders = folders(&workspace.root().join(parent))?;
-        manifests.extend(folders.into_iter().map(|folder| folder.join("Cargo.toml")));
-    }
-    manifests.retain(|manifest| manifest.is_file());
-    Ok(manifests)
+    let mut folders = folders(&workspace.root().join("sdk"))?;
+    folders.extend(services(workspace)?);
+    let manifests = folders.into_iter().map(|folder| folder.join("Cargo.toml"));
+    Ok(manifests.filter(|manifest| manifest.is_file()).collect())
 }
 
-/// The folders of `examples/` that hold a `service.yml` and the crate that it is built from.
+/// The folders that hold a `service.yml` and the crate that it is built from.
 fn services(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    let mut folders = folders(&workspace.root().join("examples"))?;
+    let mut folders = [
+        folders(&workspace.root().join("examples"))?,
+        folders(&workspace.root().join("services"))?,
+    ]
+    .concat();
     let is_built = |folder: &PathBuf| {
         ["service.yml", "Cargo.toml"].iter().all(|file| folder.join(file).is_file())
     };

@@ -59,7 +59,7 @@ Usage: cargo xtask <command>
   layers                               dependencies point inwards; the core stays pure
   tidy                                 headers, error pages, links, file sizes
   errors                               write the index of docs/errors
-  guests                               build the services of examples/ to wasm
+  guests                               build the services that are crates to wasm
   peers                                install the technologies that tests talk to
   demo [ARGUMENTS]                     seven nodes on this machine, told step by step
   bench [ARGUMENTS]                    the benchmark

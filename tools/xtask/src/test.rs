@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::guests::Profile;
 use crate::workspace::{Workspace, answers};
 use crate::{docs, format, guests, layers, lint, nextest, no_std, peers, tidy};
 
@@ -46,7 +45,7 @@ static STAGES: [Stage; 10] = [
     Stage { name: "fmt", run: format::check },
     Stage { name: "tidy", run: tidy::check },
     Stage { name: "layers", run: layers::check },
-    Stage { name: "guests", run: |workspace| guests::build(workspace, Profile::Dev) },
+    Stage { name: "guests", run: guests::check },
     Stage { name: "peers", run: peers::install },
     Stage { name: "clippy", run: lint::check },
     Stage { name: "nextest", run: nextest::run },

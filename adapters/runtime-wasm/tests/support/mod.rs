@@ -18,8 +18,12 @@ pub(crate) struct Example {
 
 impl Example {
     pub(crate) fn build(example: &str) -> Self {
-        let component = althing_guests::build(&folder(example)).unwrap();
-        Self { manifest: manifest(example, &component), component }
+        Self::build_in(&folder(example))
+    }
+
+    pub(crate) fn build_in(folder: &Path) -> Self {
+        let component = althing_guests::build(folder).unwrap();
+        Self { manifest: manifest_in(folder, &component), component }
     }
 
     pub(crate) fn id(&self) -> Hash {
@@ -40,7 +44,11 @@ pub(crate) fn folder(example: &str) -> PathBuf {
 }
 
 pub(crate) fn manifest(example: &str, component: &[u8]) -> Manifest {
-    let text = std::fs::read_to_string(folder(example).join("service.yml")).unwrap();
+    manifest_in(&folder(example), component)
+}
+
+fn manifest_in(folder: &Path, component: &[u8]) -> Manifest {
+    let text = std::fs::read_to_string(folder.join("service.yml")).unwrap();
     ServiceFile::parse("service.yml", &text).unwrap().into_manifest(component)
 }
 

@@ -16,6 +16,8 @@ mirror_names! {
         Deterministic,
         /// Checkers apply the service's `verify` method to the answer.
         Method,
+        /// Nobody can; it is called without checkers.
+        None,
     }
 }
 

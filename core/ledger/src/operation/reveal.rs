@@ -25,6 +25,8 @@ pub(super) fn apply<V: View>(
     let fits = match verification {
         Verification::Deterministic => matches!(reveal.opening.claim, Claim::Outcome(_)),
         Verification::Method => matches!(reveal.opening.claim, Claim::Opinion(_)),
+        // It has no checkers, so nobody seals.
+        Verification::None => false,
     };
     if !fits {
         return Err(Rejection::WrongClaim.into());

@@ -19,6 +19,7 @@ pub(super) fn apply<V: View>(
     let asked = match verification {
         Verification::Deterministic => phase == Phase::Working && checkers > 0,
         Verification::Method => phase == Phase::Checking && member.role == Role::Checker,
+        Verification::None => false,
     };
     if !asked || member.state != MemberState::Assigned {
         return Err(Rejection::WrongPhase.into());

@@ -15,9 +15,11 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use althing_manifest::Event;
 use althing_manifest::read::Reader;
-use althing_types::{Action, After, End, EventName, Hash, Join, Name, Retry, StepStatus};
+use althing_manifest::{Event, Task};
+use althing_types::{
+    Action, After, End, EventName, Hash, Join, Name, Retry, StepStatus, Verification,
+};
 use serde_json::{Map, Value as Json};
 use types::{carried, event_use};
 
@@ -214,8 +216,9 @@ impl<'f> Checker<'f> {
         };
         self.pasts.push(past);
         let (action, target) = action?;
-        if matches!(target, Target::Application(_)) {
-            self.application_only(text, index);
+        match target {
+            Target::Application(_) => self.application_only(text, index),
+            Target::Task(task) => self.checkable(text, task),
         }
         let with = self.with(text, &target.inputs(), &scope);
         let mut decimals: Vec<String> =
@@ -301,6 +304,17 @@ impl<'f> Checker<'f> {
                 );
                 None
             }
+        }
+    }
+
+    /// Nobody is drawn to check what nobody can check.
+    fn checkable(&mut self, text: &StepText, task: &Task) {
+        if task.verification == Verification::None && text.verify.checkers > 0 {
+            let action = &text.action.value;
+            let message = format!("nobody can check `{action}`: its `verification` is `none`");
+            let hint = "remove `verify`: whoever is drawn is trusted; `nodes` says who may be";
+            let at = text.action.at.clone();
+            self.mistake(MistakeKind::Uncheckable, at, "cannot be checked", message, hint);
         }
     }
 
@@ -437,7 +451,7 @@ impl<'f> Checker<'f> {
 
 /// What a step uses.
 enum Target<'m> {
-    Task(&'m althing_manifest::Task),
+    Task(&'m Task),
     Application(&'m Interface),
 }
 

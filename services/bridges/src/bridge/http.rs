@@ -30,7 +30,8 @@ const BODY_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Http {
     hooks: BTreeMap<String, Option<Webhook>>,
     allow: Vec<String>,
-    twin: bool,
+    /// None for the twin, which asks nobody.
+    agent: Option<ureq::Agent>,
 }
 
 impl Http {
@@ -45,7 +46,18 @@ impl Http {
                 Ok((name.clone(), secret.with_context(|| format!("the secret of hook '{name}'"))?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { hooks, allow: setup.config.texts("allow"), twin: setup.twin })
+        let agent = || {
+            ureq::Agent::config_builder()
+                .timeout_global(Some(REQUEST_TIMEOUT))
+                .http_status_as_error(false)
+                // A redirect could lead past the allow list.
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .build()
+                .into()
+        };
+        let agent = (!setup.twin).then(agent);
+        Ok(Self { hooks, allow: setup.config.texts("allow"), agent })
     }
 
     fn is_allowed(&self, uri: &Uri) -> bool {
@@ -74,7 +86,11 @@ impl Bridge for Http {
         let url = task.text("url");
         let refused = |why: &str| Ok(Answer::new("refused", json!({ "reason": why })));
         let Ok(uri) = url.parse::<Uri>() else { return refused("not an address") };
-        if !self.twin && !self.is_allowed(&uri) {
+        let Some(agent) = self.agent.clone() else {
+            let echo = json!({ "method": method, "url": url, "body": task.input.get("body") });
+            return Ok(Answer::new("ok", json!({ "code": 200, "body": echo.to_string() })));
+        };
+        if !self.is_allowed(&uri) {
             return refused("the host is not on the allow list");
         }
         if task.begun && method != "GET" && method != "HEAD" {
@@ -82,10 +98,6 @@ impl Bridge for Http {
             return Ok(Answer::new("uncertain", json!({})));
         }
         let body = task.input.get("body").map(Value::to_string);
-        if self.twin {
-            let echo = json!({ "method": method, "url": url, "body": task.input.get("body") });
-            return Ok(Answer::new("ok", json!({ "code": 200, "body": echo.to_string() })));
-        }
         let request = axum::http::Request::builder()
             .method(method)
             .uri(uri)
@@ -93,7 +105,7 @@ impl Bridge for Http {
             .header("idempotency-key", &task.key)
             .body(body.unwrap_or_default());
         let Ok(request) = request else { return refused("not a request") };
-        let sent = tokio::task::spawn_blocking(move || send(request)).await;
+        let sent = tokio::task::spawn_blocking(move || send(&agent, request)).await;
         let (code, body) = sent.map_err(|_| Trouble::Again("the thread panicked".to_owned()))??;
         let status = if (200..300).contains(&code) { "ok" } else { "failed" };
         Ok(Answer::new(status, json!({ "code": code, "body": body })))
@@ -104,15 +116,10 @@ impl Bridge for Http {
     }
 }
 
-fn send(request: axum::http::Request<String>) -> Result<(u16, String), Trouble> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(REQUEST_TIMEOUT))
-        .http_status_as_error(false)
-        // A redirect could lead past the allow list.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .build()
-        .into();
+fn send(
+    agent: &ureq::Agent,
+    request: axum::http::Request<String>,
+) -> Result<(u16, String), Trouble> {
     let reply = agent.run(request).map_err(|error| Trouble::Again(error.to_string()))?;
     let code = reply.status().as_u16();
     if matches!(code, 429 | 502..=504) {
@@ -173,7 +180,7 @@ mod tests {
         let http = Http {
             hooks: BTreeMap::new(),
             allow: vec!["api.example.org".to_owned(), "127.0.0.1:81".to_owned()],
-            twin: false,
+            agent: None,
         };
         let allowed = |text: &str| text.parse().is_ok_and(|uri| http.is_allowed(&uri));
         assert!(allowed("https://api.example.org/v1"));

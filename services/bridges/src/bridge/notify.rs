@@ -4,18 +4,17 @@
 //! which the receiver drops repetitions, so repeating is safe. The twin keeps messages in
 //! `messages.jsonl` and shows them under `/messages`.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::json;
 use standardwebhooks::Webhook;
 
+use crate::lines::Lines;
 use crate::{Answer, Bridge, Outbox, Setup, Task, Trouble};
 
 const POST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,20 +24,25 @@ pub(super) struct Notify {
 }
 
 enum Way {
-    Out { url: String, secret: Box<Webhook> },
-    Twin { file: PathBuf, writing: Mutex<()> },
+    Out { url: String, secret: Box<Webhook>, agent: ureq::Agent },
+    Twin(Lines),
 }
 
 impl Notify {
     pub(super) fn open(setup: &Setup) -> Result<Self> {
         if setup.twin {
-            let file = setup.folder.join("messages.jsonl");
-            return Ok(Self { way: Way::Twin { file, writing: Mutex::new(()) } });
+            let lines = Lines::open(&setup.folder.join("messages.jsonl"), "key")?;
+            return Ok(Self { way: Way::Twin(lines) });
         }
         let url = setup.config.text("url").context("the settings name no `url`")?.to_owned();
         let secret = setup.config.text("secret").context("the settings name no `secret`")?;
         let secret = Box::new(Webhook::new(secret).context("the secret is not a webhook's")?);
-        Ok(Self { way: Way::Out { url, secret } })
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(POST_TIMEOUT))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Ok(Self { way: Way::Out { url, secret, agent } })
     }
 }
 
@@ -48,65 +52,43 @@ impl Bridge for Notify {
         if task.name != "push" {
             return Err(Trouble::Never(format!("notify has no task '{}'", task.name)));
         }
-        let body = task.input.to_string();
         match &self.way {
-            Way::Out { url, secret } => {
+            Way::Out { url, secret, agent } => {
+                let body = task.input.to_string();
                 let stamp = jiff::Timestamp::now().as_second();
                 let signature = secret
                     .sign(&task.key, stamp, body.as_bytes())
                     .map_err(|error| Trouble::Never(error.to_string()))?;
-                let (url, key) = (url.clone(), task.key);
-                tokio::task::spawn_blocking(move || send(&url, &key, stamp, &signature, &body))
+                let request = agent
+                    .post(url)
+                    .header("content-type", "application/json")
+                    .header("webhook-id", &task.key)
+                    .header("webhook-timestamp", stamp.to_string())
+                    .header("webhook-signature", signature);
+                tokio::task::spawn_blocking(move || said(request.send(&body)))
                     .await
                     .map_err(|_| Trouble::Again("the thread panicked".to_owned()))?
             }
-            Way::Twin { file, writing } => {
-                let _one_at_a_time = writing.lock().unwrap_or_else(PoisonError::into_inner);
-                let known = std::fs::read_to_string(file).unwrap_or_default();
-                let mark = format!("{{\"key\":\"{}\"", task.key);
-                if !known.lines().any(|line| line.starts_with(&mark)) {
-                    let line = format!("{mark},\"message\":{body}}}\n");
-                    std::fs::OpenOptions::new()
-                        .create(true)
-                        .append(true)
-                        .open(file)
-                        .and_then(|mut file| file.write_all(line.as_bytes()))
-                        .map_err(|error| Trouble::Again(error.to_string()))?;
-                }
+            Way::Twin(lines) => {
+                let line = |_| json!({ "message": task.input });
+                let kept = lines.add(&task.key, line);
+                kept.map_err(|error| Trouble::Again(error.to_string()))?;
                 Ok(Answer::new("sent", json!({})))
             }
         }
     }
 
     fn routes(self: Arc<Self>, _outbox: Outbox) -> Router {
-        Router::new().route(
-            "/messages",
-            get(async move || match &self.way {
-                Way::Twin { file, .. } => {
-                    let text = std::fs::read_to_string(file).unwrap_or_default();
-                    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-                    axum::Json(lines.collect::<Vec<Value>>())
-                }
-                Way::Out { .. } => axum::Json(Vec::new()),
-            }),
-        )
+        let shown = async move || match &self.way {
+            Way::Twin(lines) => axum::Json(lines.all()),
+            Way::Out { .. } => axum::Json(Vec::new()),
+        };
+        Router::new().route("/messages", get(shown))
     }
 }
 
-fn send(url: &str, key: &str, stamp: i64, signature: &str, body: &str) -> Result<Answer, Trouble> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(POST_TIMEOUT))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let reply = agent
-        .post(url)
-        .header("content-type", "application/json")
-        .header("webhook-id", key)
-        .header("webhook-timestamp", stamp.to_string())
-        .header("webhook-signature", signature)
-        .send(body)
-        .map_err(|error| Trouble::Again(error.to_string()))?;
+fn said(reply: Result<axum::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Trouble> {
+    let reply = reply.map_err(|error| Trouble::Again(error.to_string()))?;
     match reply.status().as_u16() {
         200..=299 => Ok(Answer::new("sent", json!({}))),
         code @ (429 | 500..=599) => Err(Trouble::Again(format!("the receiver answered {code}"))),

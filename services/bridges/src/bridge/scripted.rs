@@ -4,9 +4,7 @@
 //! text stands for a property of the input, `{#}` for a number that counts up. Every task that was
 //! done is a line of `done.jsonl`, shown under `/done`. `POST /emit` with `{type, id, data}` is an event.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -18,22 +16,20 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::lines::Lines;
 use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
 
 pub(super) struct Scripted {
     tasks: Map<String, Value>,
-    file: PathBuf,
-    /// How many tasks were done.
-    done: Mutex<u64>,
+    /// The tasks that were done.
+    done: Lines,
 }
 
 impl Scripted {
     pub(super) fn open(setup: &Setup) -> Result<Self> {
         let tasks = setup.config.0.get("tasks").and_then(Value::as_object).cloned();
-        let file = setup.folder.join("done.jsonl");
-        let lines = std::fs::read_to_string(&file).unwrap_or_default().lines().count();
-        let done = Mutex::new(u64::try_from(lines)?);
-        Ok(Self { tasks: tasks.unwrap_or_default(), file, done })
+        let done = Lines::open(&setup.folder.join("done.jsonl"), "key")?;
+        Ok(Self { tasks: tasks.unwrap_or_default(), done })
     }
 }
 
@@ -44,38 +40,21 @@ impl Bridge for Scripted {
         let script =
             script.ok_or_else(|| Trouble::Never(format!("no script for '{}'", task.name)))?;
         let status = script.get("status").and_then(Value::as_str).unwrap_or("ok");
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let marked = format!("{{\"key\":\"{}\"", task.key);
-        let known = std::fs::read_to_string(&self.file).unwrap_or_default();
-        let before = known.lines().position(|line| line.starts_with(&marked));
+        let template = script.get("output").cloned().unwrap_or_else(|| json!({}));
+        let output = |number: usize| filled(template.clone(), &task.input, number);
+        let line = |number| {
+            let (name, input) = (&task.name, &task.input);
+            json!({ "done": { "task": name, "input": input, "output": output(number) } })
+        };
         // A repetition gets the number of the first time.
-        let number = before.map_or(*done, |line| u64::try_from(line).unwrap_or(u64::MAX));
-        let output = script.get("output").cloned().unwrap_or_else(|| json!({}));
-        let output = filled(output, &task.input, number);
-        if before.is_none() {
-            let what = json!({ "task": task.name, "input": task.input, "output": output });
-            let line = format!("{marked},\"done\":{what}}}\n");
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.file)
-                .and_then(|mut file| file.write_all(line.as_bytes()))
-                .map_err(|error| Trouble::Again(error.to_string()))?;
-            *done += 1;
-        }
-        Ok(Answer::new(status, output))
+        let number =
+            self.done.add(&task.key, line).map_err(|error| Trouble::Again(error.to_string()))?;
+        Ok(Answer::new(status, output(number)))
     }
 
     fn routes(self: Arc<Self>, outbox: Outbox) -> Router {
         Router::new()
-            .route(
-                "/done",
-                get(async move || {
-                    let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-                    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-                    axum::Json(lines.collect::<Vec<Value>>())
-                }),
-            )
+            .route("/done", get(async move || axum::Json(self.done.all())))
             .route("/emit", post(emit))
             .with_state(outbox)
     }
@@ -100,7 +79,7 @@ async fn emit(State(outbox): State<Outbox>, emitted: axum::Json<Emitted>) -> Res
 }
 
 /// A script's output with the input's properties in their places.
-fn filled(value: Value, input: &Value, number: u64) -> Value {
+fn filled(value: Value, input: &Value, number: usize) -> Value {
     match value {
         Value::String(text) => {
             let whole = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));

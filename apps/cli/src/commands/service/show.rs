@@ -122,11 +122,12 @@ fn text(shown: &Shown, names: &Names) -> String {
             let checked = match task.verification {
                 Verification::Deterministic => "executed again".to_owned(),
                 Verification::Method => format!("verified, for {}", task.check_price),
+                Verification::None => "nobody".to_owned(),
             };
             vec![task.name.to_string(), statuses.join(" | "), task.price.to_string(), checked]
         })
         .collect();
-    text.push_str(&table(&["task", "statuses", "price", "checked by being"], &rows));
+    text.push_str(&table(&["task", "statuses", "price", "checked"], &rows));
     for task in shown.manifest.iter().flat_map(|manifest| manifest["tasks"].as_array()).flatten() {
         text.push_str(&format!(
             "  inputs of {}: {}\n",

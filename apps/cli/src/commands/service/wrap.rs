@@ -134,7 +134,7 @@ impl Wrap {
         let text = format!(
             "service: {}\nsummary: Calls an HTTP endpoint.\nruntime: native\n\
              tasks:\n  call:\n    summary: Posts the input as JSON and returns what comes back.\n    \
-             verification: method\n    price: {}\n    limits: {{ time_ms: {}, output_kb: 4096 }}\n    \
+             verification: none\n    price: {}\n    limits: {{ time_ms: {}, output_kb: 4096 }}\n    \
              inputs: {{ schema: true }}\n    statuses:\n      ok: {{ schema: true }}\n      \
              refused: {{ code: integer, body: {{}} }}\n",
             self.alias, self.price, self.time_limit.ms

@@ -22,7 +22,7 @@ use crate::{Answer, Bridge, Memory, Setup, Task, Trouble};
 pub(super) fn open(setup: &Setup, memory: &Memory) -> Result<Arc<dyn Bridge>> {
     let wallet = Wallet::open(memory.clone())?;
     Ok(if setup.twin {
-        Arc::new(twin::Twin::open(wallet, setup))
+        Arc::new(twin::Twin::open(wallet, setup)?)
     } else {
         Arc::new(chain::Chain::open(wallet, setup)?)
     })

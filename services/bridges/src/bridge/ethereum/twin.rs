@@ -1,10 +1,9 @@
 //! A chain without a chain: transfers are lines of a file, payments are posted by hand.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use alloy::primitives::keccak256;
+use anyhow::Result;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State;
@@ -12,20 +11,21 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Wallet, address, amount};
+use crate::lines::Lines;
 use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
 
 pub(super) struct Twin {
     wallet: Wallet,
-    file: PathBuf,
-    writing: Mutex<()>,
+    transfers: Lines,
 }
 
 impl Twin {
-    pub(super) fn open(wallet: Wallet, setup: &Setup) -> Self {
-        Self { wallet, file: setup.folder.join("transfers.jsonl"), writing: Mutex::new(()) }
+    pub(super) fn open(wallet: Wallet, setup: &Setup) -> Result<Self> {
+        let transfers = Lines::open(&setup.folder.join("transfers.jsonl"), "tx")?;
+        Ok(Self { wallet, transfers })
     }
 
     fn transfer(&self, task: &Task) -> Result<Answer, Trouble> {
@@ -40,20 +40,12 @@ impl Twin {
             Err(rejected) => return Ok(rejected),
         };
         let transaction = keccak256(&task.key).to_string();
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = std::fs::read_to_string(&self.file).unwrap_or_default();
-        if !known.contains(&transaction) {
-            let line = json!({
-                "tx": transaction, "to": to.to_string(), "amount": amount.to_string(),
-                "token": task.input.get("token"),
-            });
-            std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.file)
-                .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-                .map_err(|error| Trouble::Again(error.to_string()))?;
-        }
+        let line = |_| {
+            let token = task.input.get("token");
+            json!({ "to": to.to_string(), "amount": amount.to_string(), "token": token })
+        };
+        let kept = self.transfers.add(&transaction, line);
+        kept.map_err(|error| Trouble::Again(error.to_string()))?;
         Ok(Answer::new("sent", json!({ "tx": transaction })))
     }
 }
@@ -69,11 +61,7 @@ impl Bridge for Twin {
     }
 
     fn routes(self: Arc<Self>, outbox: Outbox) -> Router {
-        let shown = get(async move || {
-            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-            let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-            axum::Json(lines.collect::<Vec<Value>>())
-        });
+        let shown = get(async move || axum::Json(self.transfers.all()));
         Router::new().route("/transfers", shown).route("/pay", post(pay)).with_state(outbox)
     }
 }

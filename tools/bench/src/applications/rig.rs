@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use althing_api::ServiceKey;
 use althing_api::client::Client;
 use althing_api::wire::{OperationResult, TransactionReceipt};
+use althing_api::{ServiceKey, Viewing};
 use althing_application::{ApplicationFile, Catalogue};
 use althing_keys::{AccountKey, NodeKeys};
 use althing_manifest::{Manifest, ServiceFile, id_hash};
 use althing_node::dev_network::DevNetwork;
 use althing_types::{
-    Amount, ApplicationTerms, ChainId, Deploy, Hash, Height, Name, Nonce, Offer, Operation,
+    Amount, ApplicationTerms, ChainId, Deploy, Eip712, Hash, Height, Name, Nonce, Offer, Operation,
     Publish, Transaction, Visibility, application_id, event_key, tagged,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -30,6 +30,8 @@ const DEPOSIT: Amount = Amount::from_tokens(50_000);
 /// What a node offers a service with.
 const STAKE: Amount = Amount::from_tokens(500);
 const TERM_MS: u64 = 86_400_000;
+/// How long an operator's signature is good.
+const VIEWING_MS: u64 = 60_000;
 
 /// A service of a benchmark.
 #[derive(Clone, Debug)]
@@ -139,6 +141,13 @@ impl Rig {
         Ok(Client::new(&format!("http://{}", node.api)))
     }
 
+    /// Shows that the holder of a node's key asks.
+    fn operator(&self, key: &AccountKey) -> Viewing {
+        let (account, until) = (key.address(), althing_node::now().after(VIEWING_MS));
+        let digest = Eip712::new(self.network.genesis.chain).view(account, until);
+        Viewing { account, until, signature: key.sign_recoverable(&digest) }
+    }
+
     fn carry_out(&self, key: &AccountKey, nonce: u64, operation: Operation) -> Result<()> {
         let transaction = Transaction {
             chain: self.network.genesis.chain,
@@ -171,15 +180,16 @@ impl Rig {
         for number in 0..nodes {
             let client = self.client(number)?;
             client.put_blob(&manifest.canonical())?;
+            let node = self.network.nodes.get(number).context("there is such a node")?;
+            let key = NodeKeys::load(&node.folder)?.account;
             match component {
                 Some(component) => drop(client.put_blob(component)?),
                 None => {
-                    let token = client.connect(&ServiceKey::Id(id), url)?.token;
+                    let operator = client.viewing(&self.operator(&key));
+                    let token = operator.connect(&ServiceKey::Id(id), url)?.token;
                     self.tokens.entry(id).or_insert(token);
                 }
             }
-            let node = self.network.nodes.get(number).context("there is such a node")?;
-            let key = NodeKeys::load(&node.folder)?.account;
             let offer = Offer {
                 service: id,
                 stake: STAKE,

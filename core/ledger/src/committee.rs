@@ -46,6 +46,31 @@ pub(crate) fn roster<V: View>(ledger: &Ledger<'_, V>, service: &Hash) -> Result<
     Ok(Roster { service: *service, height: ledger.block.height, newcomers_share, candidates })
 }
 
+/// Opens an execution: its turn to be drawn comes with the next block, whose beacon nobody knows yet.
+///
+/// Where one executor is wanted, unchecked, and one node alone can be drawn, chance decides nothing:
+/// that node is seated at once, and the execution ends a block earlier.
+pub(crate) fn begin<V: View>(
+    ledger: &mut Ledger<'_, V>,
+    execution: Execution,
+) -> Result<(), Fault> {
+    if execution.checkers == 0 && is_decided(ledger, &execution)? {
+        return form(ledger, execution);
+    }
+    let now = ledger.block.time;
+    await_until(ledger, execution, now)
+}
+
+/// Whether exactly one node can be drawn.
+fn is_decided<V: View>(ledger: &mut Ledger<'_, V>, execution: &Execution) -> Result<bool, Fault> {
+    let (_, roster) = ledger.roster(&execution.service)?;
+    let allowed = &execution.nodes;
+    let can_sit = |candidate: &&Candidate| {
+        candidate.weight > 0 && (allowed.is_empty() || allowed.contains(&candidate.node))
+    };
+    Ok(roster.candidates.iter().filter(can_sit).count() == 1)
+}
+
 /// Moves an execution on whose deadline has passed, or whose turn to be drawn has come.
 pub(crate) fn on_deadline<V: View>(ledger: &mut Ledger<'_, V>, id: Hash) -> Result<(), Fault> {
     let Some(mut execution) = ledger.execution(&id)? else { return Ok(()) };

@@ -7,8 +7,7 @@ use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms,
 
 use crate::execution::{Origin, Phase, Step};
 use crate::ledger::Halt;
-use crate::record::Due;
-use crate::{Execution, Ledger, Rejection};
+use crate::{Execution, Ledger, Rejection, committee};
 
 /// Most nodes to which a draw may be restricted.
 const NODES_MAX: usize = 128;
@@ -86,9 +85,7 @@ pub(crate) fn place<V: View>(
     ledger.debit(&payer, price)?;
     let now = ledger.block.time;
     ledger.note(id, Step::Created);
-    // Its turn comes with the next block, whose beacon nobody knows yet.
-    ledger.plan(now, &Due::Execution(id));
-    ledger.keep(Execution {
+    let execution = Execution {
         id,
         payer,
         service: *work.service,
@@ -118,6 +115,7 @@ pub(crate) fn place<V: View>(
         substitutes: Vec::new(),
         draws: Vec::new(),
         conclusion: None,
-    })?;
+    };
+    committee::begin(ledger, execution)?;
     Ok(id)
 }

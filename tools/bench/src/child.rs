@@ -102,6 +102,11 @@ impl Child {
         cost::process_cpu(self.process.id())
     }
 
+    /// What it has in memory, in MiB.
+    pub(crate) fn memory_mib(&self) -> Result<f64> {
+        cost::process_memory_mib(self.process.id())
+    }
+
     /// Ends it as a power cut would: `kill -9`.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.process.kill().context("killing a process")?;

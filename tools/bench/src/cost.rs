@@ -54,6 +54,15 @@ pub(crate) fn process_cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
+/// What a process has in memory, in MiB.
+pub(crate) fn process_memory_mib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("reading the memory of process {pid}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kib.context("a process tells its memory")? / 1024.0)
+}
+
 /// The value below which `share` of the sorted values lie; zero if there are none.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     #[expect(

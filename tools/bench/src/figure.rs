@@ -42,8 +42,12 @@ struct Against {
 pub(crate) enum Bar {
     /// The value is at most this.
     AtMost(f64),
+    /// The value is at least this.
+    AtLeast(f64),
     /// The ratio to the peer is at least this.
     RatioAtLeast(f64),
+    /// The ratio to the peer is at most this.
+    RatioAtMost(f64),
 }
 
 impl Figure {
@@ -70,7 +74,9 @@ impl Figure {
         let ratio = self.against.as_ref().map(|against| against.ratio);
         self.holds = Some(match bar {
             Bar::AtMost(most) => self.value <= most,
+            Bar::AtLeast(least) => self.value >= least,
             Bar::RatioAtLeast(least) => ratio.is_some_and(|ratio| ratio >= least),
+            Bar::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio <= most),
         });
         self.bar = Some(bar);
         self
@@ -102,7 +108,9 @@ impl Figure {
         let bar = match self.bar {
             None => String::new(),
             Some(Bar::AtMost(most)) => format!("≤ {} {}", number(most), self.unit),
+            Some(Bar::AtLeast(least)) => format!("≥ {} {}", number(least), self.unit),
             Some(Bar::RatioAtLeast(least)) => format!("≥ {} %", number(100.0 * least)),
+            Some(Bar::RatioAtMost(most)) => format!("≤ {} %", number(100.0 * most)),
         };
         let holds = match self.holds {
             None => "",
@@ -185,6 +193,10 @@ mod tests {
         assert!(!figure().bar(Bar::AtMost(49.0)).holds());
         assert!(figure().bar(Bar::RatioAtLeast(0.5)).holds());
         assert!(!figure().bar(Bar::RatioAtLeast(0.6)).holds());
+        assert!(figure().bar(Bar::AtLeast(50.0)).holds());
+        assert!(!figure().bar(Bar::AtLeast(51.0)).holds());
+        assert!(figure().bar(Bar::RatioAtMost(0.5)).holds());
+        assert!(!figure().bar(Bar::RatioAtMost(0.4)).holds());
         assert!(figure().holds());
     }
 }

@@ -11,6 +11,7 @@
 //! - Invariant: whatever is compared is compared in one run, on one machine, in the same arrangement.
 //! - Source: `docs/bench.md`, which has the bars.
 
+mod applications;
 mod bare;
 mod catch_up;
 mod child;
@@ -22,12 +23,16 @@ mod idle;
 mod load;
 mod machine;
 mod node;
+mod open_tasks;
 mod receipt;
 mod restart;
+mod restate;
+mod runs;
 mod seen;
 mod solo;
 mod stage;
 mod transfers;
+mod waiting;
 mod wasm;
 
 use std::collections::BTreeMap;
@@ -52,6 +57,9 @@ struct Arguments {
     /// Where the results and the measured nodes' folders go.
     #[arg(long, env = "ALTHING_OUTPUT_DIR", default_value = "target/bench")]
     output: PathBuf,
+    /// Where npm has installed Restate, for `runs` to be compared with it [default: no comparison].
+    #[arg(long, value_name = "FOLDER")]
+    restate: Option<PathBuf>,
     #[command(subcommand)]
     role: Option<Roles>,
 }
@@ -70,6 +78,8 @@ enum Roles {
 enum Role {
     /// A node, with somebody who hands it transactions.
     Node { folder: PathBuf },
+    /// A node that tells of its commits through a socket.
+    Followed { folder: PathBuf, socket: PathBuf },
     /// The bare engine.
     Bare { folder: PathBuf, transactions: usize, bytes: usize },
     /// Opens a chain, says how long it took, and waits.
@@ -86,6 +96,12 @@ enum Benchmark {
     Finality,
     /// Executions of a service a second.
     Executions,
+    /// Events over HTTP, and the runs of three tasks that they start.
+    Runs,
+    /// A short task beside a thousand long ones.
+    OpenTasks,
+    /// Events beside many runs that wait or are open.
+    Waiting,
     /// A call through the sandbox, against a direct one.
     Wasm,
     /// Verifying a receipt.
@@ -117,6 +133,9 @@ fn take_part(role: Role) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match role {
         Role::Node { folder } => runtime.block_on(node::run(&folder)),
+        Role::Followed { folder, socket } => {
+            runtime.block_on(applications::followed::run(&folder, &socket))
+        }
         Role::Bare { folder, transactions, bytes } => {
             runtime.block_on(bare::run(&folder, transactions, bytes))
         }
@@ -137,6 +156,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
             Benchmark::Transfers => transfers::run(&stage, &machine),
             Benchmark::Finality => finality::run(&stage),
             Benchmark::Executions => executions::run(&stage),
+            Benchmark::Runs => runs::run(&stage, arguments.restate.as_deref()),
+            Benchmark::OpenTasks => open_tasks::run(&stage),
+            Benchmark::Waiting => waiting::run(&stage),
             Benchmark::Wasm => wasm::run(&stage),
             Benchmark::Receipt => receipt::run(),
             Benchmark::Restart => restart::run(&stage),

@@ -36,7 +36,7 @@ const FENCES: [(&str, &[&str]); 13] = [
     ("redb", &["adapters/store-redb"]),
     ("secp256k1", &["adapters/keys"]),
     ("schnorrkel", &["adapters/keys"]),
-    ("axum", &["apps/api", "apps/node", "apps/cli", "services/bridges"]),
+    ("axum", &["apps/api", "apps/node", "apps/cli", "services/bridges", "tools/bench"]),
     ("alloy", &["services/bridges"]),
     ("rusqlite", &["services/bridges"]),
     ("tokio-postgres", &["services/bridges"]),

@@ -4,6 +4,7 @@
 //!   Deploy ─► listens ─Pause─► paused ─Pause─► listens
 //!                │ └─Deploy{replaces}─► replaced: starts no more runs
 //!                └─Remove─► removed; its deposit returns to the owner with the end of its last run
+//!   replaced, removed ─Deploy, the same again─► listens
 //! ```
 //!
 //! - Shapes: [`ApplicationRecord`] changes rarely; what changes with every run is its [`Usage`].

@@ -30,7 +30,8 @@ pub(super) fn apply<V: View>(
         return Err(Rejection::BadApplication.into());
     }
     check(&terms.plan).map_err(|fault| Rejection::NotAPlan { fault })?;
-    if ledger.application(&id)?.is_some() {
+    let known = ledger.application(&id)?;
+    if known.as_ref().is_some_and(|known| !can_be_taken_up(known, terms)) {
         return Err(Rejection::AlreadyDeployed.into());
     }
     let depth = check_against_services(ledger, &sender, &terms.plan)?;
@@ -53,8 +54,26 @@ pub(super) fn apply<V: View>(
     ledger.credit(&purse(&id), *deposit)?;
     ledger.put_application(&record);
     application::listen(ledger, &record);
-    application::count_interest(ledger, &record, true)?;
+    if !is_counted(ledger, known.as_ref())? {
+        application::count_interest(ledger, &record, true)?;
+    }
     Ok(id)
+}
+
+/// Whether it starts no runs for good, and is deployed as it was. The ledger never sees the document,
+/// from which the plan follows: under one document there is one plan.
+fn can_be_taken_up(known: &ApplicationRecord, terms: &ApplicationTerms) -> bool {
+    (known.removed || known.replaced_by.is_some()) && known.terms.plan == terms.plan
+}
+
+/// Whether the waits of an application that was deployed before are still counted: until a removed
+/// one has ended its last run.
+fn is_counted<V: View>(
+    ledger: &Ledger<'_, V>,
+    known: Option<&ApplicationRecord>,
+) -> Result<bool, Halt> {
+    let Some(known) = known else { return Ok(false) };
+    Ok(!known.removed || ledger.usage(&known.id)?.open > 0)
 }
 
 fn are_acceptable(terms: &ApplicationTerms) -> bool {
@@ -69,7 +88,8 @@ fn are_acceptable(terms: &ApplicationTerms) -> bool {
     grantees && (1..=DOCUMENT_BYTES_MAX).contains(&terms.document.bytes)
 }
 
-/// Takes the name: free, or that of the application that is replaced, in the sender's namespace.
+/// Takes the name: free, its own, or that of the application that is replaced, in the sender's
+/// namespace.
 fn take_alias<V: View>(
     ledger: &mut Ledger<'_, V>,
     sender: Address,
@@ -80,7 +100,7 @@ fn take_alias<V: View>(
     super::publish::take_namespace(ledger, sender, &alias.namespace)?;
     let key = keys::application_alias(alias);
     let holder = ledger.load::<Hash>(&key)?;
-    if holder.is_some() && holder.as_ref() != replaces {
+    if holder.is_some_and(|holder| holder != id && Some(&holder) != replaces) {
         return Err(Rejection::ApplicationAliasTaken.into());
     }
     ledger.write(key, &id);

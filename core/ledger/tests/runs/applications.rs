@@ -187,6 +187,50 @@ fn a_new_version_takes_the_name_and_running_runs_stay_on_their_plan() {
 }
 
 #[test]
+fn what_was_replaced_or_removed_can_be_deployed_again_as_it_was() {
+    let mut world = World::new(3);
+    let first = world.deploy_of("shop/app@1", plan(&world));
+    let mut second =
+        world.deploy_of("shop/app@1", world.plan(vec![first.terms.plan.steps[0].clone()]));
+    second.terms.document.hash = Hash([5; 32]);
+    let created = |world: &mut World, deploy: &Deploy, replaces: Option<Hash>| {
+        let deploy = Operation::Deploy(Deploy { replaces, ..deploy.clone() });
+        match world.chain.send(&world.caller, deploy) {
+            OperationResult::Created(id) => id,
+            other => panic!("not deployed: {other:?}"),
+        }
+    };
+    let old = created(&mut world, &first, None);
+    let new = created(&mut world, &second, Some(old));
+    // Back again, in place of the new one.
+    assert_eq!(created(&mut world, &first, Some(new)), old);
+    let run = world.started(1);
+    assert_eq!(world.run_record(&run).application, old);
+    let alias = "shop/app@1".parse().unwrap();
+    assert_eq!(query::application_alias(&world.chain.state, &alias).unwrap(), Some(old));
+    let balance = |world: &World| world.chain.account(&purse(&old)).balance;
+    assert!(balance(&world) > DEPOSIT, "a second deposit");
+
+    // What listens is not deployed twice; under one document there is one plan.
+    let again = Operation::Deploy(first.clone());
+    assert_eq!(world.chain.rejected(&world.caller, again), "LED-0052");
+    world.chain.done(&world.caller, Operation::Remove(Remove { application: old }));
+    let mut lie = first.clone();
+    lie.terms.plan = second.terms.plan.clone();
+    assert_eq!(world.chain.rejected(&world.caller, Operation::Deploy(lie)), "LED-0052");
+
+    // While its last run goes on, and after that.
+    assert_eq!(created(&mut world, &first, None), old);
+    world.chain.done(&world.caller, Operation::Remove(Remove { application: old }));
+    world.work(|_| done());
+    assert_eq!(balance(&world), Amount::ZERO);
+    assert_eq!(created(&mut world, &first, None), old);
+    assert_eq!(balance(&world), DEPOSIT);
+    let run = world.started(2);
+    assert_eq!(world.run_record(&run).application, old);
+}
+
+#[test]
 fn a_result_declines_and_carries_keys_only_where_that_was_asked_for() {
     let mut world = World::new(1);
     let execution = world.call_and_draw(world.compute(0));

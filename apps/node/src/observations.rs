@@ -10,16 +10,19 @@
 //!
 //! - Errors: [`NotAccepted`]; a torn entry at the journal's end is what a crash leaves and was never
 //!   acknowledged.
+//! What the ledger refuses is remembered for a while, so that whoever asks for the event is told.
+//!
 //! - Invariants: an acknowledged observation is in the journal until the ledger has decided about it;
 //!   one occurrence is in line once; the line is bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use althing_ledger::Rejection;
 use althing_types::{Hash, Observe, Operation, event_key};
 use althing_work::Fate;
 use althing_work::port::Observations;
@@ -38,6 +41,8 @@ const BATCH_MAX: usize = 1_024;
 const ENTRY_BYTES_MAX: usize = 4 << 10;
 /// The journal is rewritten when it holds this many entries more than observations are in line.
 const GARBAGE_MAX: usize = 50_000;
+/// Most refusals that are remembered.
+const REFUSED_MAX: usize = 1_024;
 /// How long a lost observation waits before it is submitted again.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -78,6 +83,10 @@ struct Line {
     lost: Vec<Hash>,
     /// Decided by the ledger, and still in the journal.
     ended: Vec<Hash>,
+    /// What the ledger refused, oldest first.
+    refused: VecDeque<(Hash, Rejection)>,
+    /// How much it has refused since the start.
+    refusals: u64,
 }
 
 enum Message {
@@ -192,6 +201,17 @@ impl Observatory {
         lock(&self.line).pending.contains_key(event)
     }
 
+    /// Why the ledger refused this node's observation of an event, if it did lately.
+    pub(crate) fn refused(&self, event: &Hash) -> Option<Rejection> {
+        let line = lock(&self.line);
+        line.refused.iter().rev().find(|(refused, _)| refused == event).map(|(_, why)| *why)
+    }
+
+    /// How many observations the ledger has refused since the start.
+    pub(crate) fn refusals(&self) -> u64 {
+        lock(&self.line).refusals
+    }
+
     /// Puts an observation in line with its data; durable when it returns.
     pub(crate) async fn accept(
         &self,
@@ -261,9 +281,11 @@ impl Observations for Observatory {
             match fate {
                 Fate::Lost => line.lost.push(event),
                 Fate::Done => line.end(event),
+                // A repetition is what a restart makes of one that was committed before it.
+                Fate::Rejected(Rejection::DuplicateObservation { .. }) => line.end(event),
                 Fate::Rejected(rejection) => {
-                    // A repetition is what a restart makes of one that was committed before it.
-                    tracing::debug!(%event, code = rejection.code(), "an observation was refused");
+                    tracing::warn!(%event, code = rejection.code(), "an observation was refused");
+                    line.refuse(event, rejection);
                     line.end(event);
                 }
             }
@@ -274,6 +296,14 @@ impl Observations for Observatory {
 }
 
 impl Line {
+    fn refuse(&mut self, event: Hash, rejection: Rejection) {
+        if self.refused.len() == REFUSED_MAX {
+            self.refused.pop_front();
+        }
+        self.refused.push_back((event, rejection));
+        self.refusals += 1;
+    }
+
     fn end(&mut self, event: Hash) {
         if let Some(Pending::Durable(_)) = self.pending.get(&event) {
             self.pending.remove(&event);

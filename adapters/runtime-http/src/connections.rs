@@ -40,7 +40,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Why a program is not connected.
+/// Why a program is not connected. Each has a page in `docs/errors`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -78,6 +78,38 @@ pub enum ConnectionError {
         #[source]
         source: io::Error,
     },
+}
+
+impl ConnectionError {
+    /// The code of the error's page.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "PRG-0001",
+            Self::TooMany => "PRG-0002",
+            Self::Entropy => "PRG-0003",
+            Self::Damaged { .. } => "PRG-0004",
+            Self::Io { .. } => "PRG-0005",
+        }
+    }
+
+    /// What the node's operator can do.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => {
+                "give the address at which the program listens, with http:// or https://"
+            }
+            Self::TooMany => {
+                "forget programs that are gone: `althing service connect SERVICE --disconnect`"
+            }
+            Self::Entropy => "see why the operating system gives no random bytes",
+            Self::Damaged { .. } => {
+                "restore the file, or move it away and connect each program again"
+            }
+            Self::Io { .. } => "see that the node's folder can be written and its disk has room",
+        }
+    }
 }
 
 /// The node's connections, in a file that only its owner may read.
@@ -288,14 +320,35 @@ mod tests {
         for url in ["", "shop", "ftp://x/", "http://", "http://a:b@x/", "file:///etc/passwd", &long]
         {
             let refused = connections.connect(Hash([7; 32]), url);
-            assert!(matches!(refused, Err(ConnectionError::Url { .. })), "{url:?}: {refused:?}");
+            let code = refused.map_err(|error| error.code());
+            assert_eq!(code, Err("PRG-0001"), "{url:?}");
         }
         assert_eq!(connections.list(), []);
+    }
+
+    #[test]
+    fn what_keeps_a_program_from_being_connected_has_its_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("connections.json");
+        let code = |path: &Path, entropy| {
+            let refused = Connections::open(path, entropy)
+                .and_then(|connections| connections.connect(Hash([7; 32]), "http://x/"));
+            refused.map_err(|error| error.code())
+        };
+        assert_eq!(code(&path, Arc::new(|_: &mut [u8]| false)), Err("PRG-0003"));
+        let all = Connections::open(&path, counting()).unwrap();
+        for number in 0..CONNECTIONS_MAX {
+            let mut service = Hash([0; 32]);
+            service.0[..8].copy_from_slice(&number.to_le_bytes());
+            let connection =
+                Connection { url: "http://x/".into(), secret: String::new(), token: String::new() };
+            all.by_service.write().unwrap().insert(service, connection);
+        }
+        let refused = all.connect(Hash([255; 32]), "http://x/");
+        assert_eq!(refused.map_err(|error| error.code()), Err("PRG-0002"));
         fs::write(&path, "{\"x\": 1}").unwrap();
-        assert!(matches!(
-            Connections::open(&path, counting()),
-            Err(ConnectionError::Damaged { .. })
-        ));
+        assert_eq!(code(&path, counting()), Err("PRG-0004"));
+        assert_eq!(code(folder.path(), counting()), Err("PRG-0005"), "a folder is no file");
     }
 
     #[test]

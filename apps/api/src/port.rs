@@ -161,6 +161,14 @@ pub enum NodeError {
         /// Why, in words.
         detail: String,
     },
+    /// A program cannot be connected.
+    #[error("{detail}")]
+    NotConnected {
+        /// The code of the cause, such as `PRG-0001`.
+        code: &'static str,
+        /// Why, in words.
+        detail: String,
+    },
     /// The node has as much to do as it can take.
     #[error("{what}")]
     Busy {
@@ -186,6 +194,9 @@ impl From<NodeError> for Refusal {
             NodeError::NotAllowed { what } => Kind::NotAllowed.because(what),
             NodeError::NotAnEvent { code, detail } => {
                 Self { cause: code, ..Kind::NotAnEvent.because(detail) }
+            }
+            NodeError::NotConnected { code, detail } => {
+                Self { cause: Some(code), ..Kind::NotConnected.because(detail) }
             }
             NodeError::Busy { what } => Kind::Busy.because(what),
             NodeError::Failed { source } => {

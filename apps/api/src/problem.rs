@@ -80,11 +80,13 @@ pub enum Kind {
     NotAnEvent,
     /// The request is addressed to a name that is not the node's.
     ForeignHost,
+    /// A program cannot be connected to the node.
+    NotConnected,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MalformedJson,
         Self::TooLarge,
         Self::UnknownRoute,
@@ -99,6 +101,7 @@ impl Kind {
         Self::NotAllowed,
         Self::NotAnEvent,
         Self::ForeignHost,
+        Self::NotConnected,
     ];
 
     /// Code, status, title and hint.
@@ -184,6 +187,12 @@ impl Kind {
                 StatusCode::MISDIRECTED_REQUEST,
                 "foreign host",
                 "use the node's IP address or `localhost`, or add the name to `api_hosts` in node.json",
+            ),
+            Self::NotConnected => (
+                "API-0017",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "program not connected",
+                "the page of the cause says what to change",
             ),
         }
     }

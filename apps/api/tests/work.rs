@@ -112,6 +112,9 @@ fn only_the_nodes_own_account_connects_programs() {
         assert_eq!(client.connections().unwrap_err().code(), "API-0014");
     }
     let node = signed_by(&server.client, Address([9; 20]));
+    let refused = node.connect(&service(), "ftp://x/").unwrap_err();
+    assert_eq!(refused.code(), "PRG-0001", "{refused}");
+    assert!(refused.to_string().contains("program not connected"), "{refused}");
     let connection = node.connect(&service(), url).unwrap();
     assert_eq!((connection.url.as_str(), connection.token.as_str()), (url, TOKEN));
     assert!(!format!("{connection:?}").contains("whsec"), "secrets stay out of logs");

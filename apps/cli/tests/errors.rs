@@ -333,6 +333,7 @@ fn an_event_needs_json_and_a_token() {
     let home = home();
     let id = format!("0x{}", "ab".repeat(32));
     assert_code(home.path(), &["event", "emit", &id, "paid", "{cart: 1}"], "CLI-0032");
+    assert_code(home.path(), &["event", "emit", &id, "paid", "@nowhere.json"], "CLI-0032");
     assert_code(home.path(), &["event", "emit", &id, "paid", "{}"], "CLI-0033");
 }
 

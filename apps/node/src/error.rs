@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use althing_keys::KeyError;
 use althing_replica::OpenError;
+use althing_runtime_http::ConnectionError;
 
 /// Why a node does not start. Each has a page in `docs/errors/`.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The worker: its journal, its space for blobs, or the sandbox.
     #[error("the worker cannot begin")]
     Worker(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The programs of native services.
+    #[error("the programs of native services are not known")]
+    Programs(#[source] ConnectionError),
     /// The chain asks for another wasm engine than this program has.
     #[error("the chain counts fuel with {wanted}, this program has {found}")]
     Engine {
@@ -73,6 +77,7 @@ impl StartError {
             Self::Network(_) => "NOD-0003",
             Self::Consensus(error) => error.code(),
             Self::Worker(_) => "NOD-0004",
+            Self::Programs(error) => error.code(),
             Self::Engine { .. } => "NOD-0005",
         }
     }
@@ -93,6 +98,7 @@ impl StartError {
             Self::Network(_) => "look at `listen` and `peers` in node.json",
             Self::Consensus(_) => "the page of this code says what to do before the log is removed",
             Self::Worker(_) => "look at the cause; the folder `data` must be writable",
+            Self::Programs(error) => error.hint(),
             Self::Engine { .. } => "run the version of althing that the chain's genesis names",
         }
     }

@@ -351,7 +351,7 @@ type ProgramParts = (Arc<Connections>, Arc<Observatory>);
 fn open_programs(folder: &Folder, blobs: &Arc<BlobStore>) -> Result<ProgramParts, StartError> {
     let entropy = |bytes: &mut [u8]| getrandom::fill(bytes).is_ok();
     let connections = Connections::open(&folder.connections_file(), Arc::new(entropy))
-        .map_err(|error| StartError::Worker(Box::new(error)))?;
+        .map_err(StartError::Programs)?;
     let journal = folder.data("journal").join("observations.log");
     let observatory = Observatory::start(&journal, blobs.clone())
         .map_err(|error| StartError::Worker(Box::new(error)))?;

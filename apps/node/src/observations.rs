@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use althing_ledger::Rejection;
 use althing_types::{Hash, Observe, Operation};
 use althing_work::Fate;
 use althing_work::observing::{Line, Place, occurrence};
@@ -170,6 +171,16 @@ impl Observatory {
     /// Whether an occurrence is in line.
     pub(crate) fn has(&self, event: &Hash) -> bool {
         lock(&self.line).has(event)
+    }
+
+    /// Why the ledger refused this node's observation of an event, if it did lately.
+    pub(crate) fn refused(&self, event: &Hash) -> Option<Rejection> {
+        lock(&self.line).refused(event)
+    }
+
+    /// How many observations the ledger has refused since the start.
+    pub(crate) fn refusals(&self) -> u64 {
+        lock(&self.line).refusals()
     }
 
     /// Puts an observation in line with its data; durable when it returns.

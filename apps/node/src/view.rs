@@ -413,6 +413,11 @@ impl Node for NodeView {
             "Members of the consensus set.",
             head.validators.members().len() as u64,
         );
+        gauge(
+            "observations_refused",
+            "Accepted observations that the ledger refused since the start.",
+            self.emitting.observatory.refusals(),
+        );
         if let Ok(replica) = self.chain.replica.try_lock() {
             gauge("mempool_transactions", "Waiting transactions.", replica.mempool().len() as u64);
             gauge(

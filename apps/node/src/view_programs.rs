@@ -9,13 +9,13 @@ use crate::view::{NodeView, blocking, failed, missing};
 
 fn refused(error: ConnectionError) -> NodeError {
     match error {
-        ConnectionError::Url { .. } => {
-            NodeError::Rejected { code: "API-0009", detail: error.to_string() }
+        ConnectionError::Url { .. } | ConnectionError::TooMany => {
+            NodeError::NotConnected { code: error.code(), detail: error.to_string() }
         }
-        ConnectionError::TooMany => {
-            NodeError::Busy { what: "the node has as many connections as it may" }
+        error => {
+            tracing::error!(code = error.code(), "programs cannot be connected");
+            failed(error)
         }
-        error => failed(error),
     }
 }
 

@@ -242,7 +242,25 @@ impl Applications for NodeView {
                 let done = record.state != EventState::Open;
                 Ok((record, done))
             };
-            Ok(self.wait_for(wait, ask).await?.into())
+            let found = self.wait_for(wait, ask).await;
+            // Accepted here and refused by the ledger: nobody else could tell.
+            let refused = self.emitting.observatory.refused(&key);
+            match (found, refused) {
+                (Err(NodeError::NotFound { .. }), Some(why)) => {
+                    let detail = format!("the ledger refused the observation of {key}: {why}");
+                    Err(NodeError::Rejected { code: why.code(), detail })
+                }
+                (found, refused) => {
+                    let found = found?;
+                    // One that had counted is refused when it is told of again.
+                    let counts = found.observation(&self.emitting.address).is_some();
+                    let refused = refused.filter(|_| !counts).map(|why| wire::Refusal {
+                        code: why.code().to_owned(),
+                        detail: why.to_string(),
+                    });
+                    Ok(wire::Occurrence { refused, ..found.into() })
+                }
+            }
         })
     }
 }

@@ -151,8 +151,11 @@ impl From<FileMistake> for MistakeKind {
             FileMistake::Count => Self::Count,
             FileMistake::Schema => Self::Schema,
             FileMistake::TooLong => Self::TooLong,
-            // The others are of services alone: nothing here reads such a thing.
-            _ => Self::WrongType,
+            // These are of services alone: nothing here reads such a thing.
+            FileMistake::EventKey
+            | FileMistake::Path
+            | FileMistake::Price
+            | FileMistake::Agreement => Self::WrongType,
         }
     }
 }

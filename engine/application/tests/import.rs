@@ -110,8 +110,39 @@ fn what_has_no_counterpart_is_left_out_and_told() {
 }
 
 #[test]
+fn places_in_lists_and_objects_under_their_type_are_carried_over() {
+    let process = import(
+        "name: p
+steps:
+  - { type: trigger, instance: { src: a }, eventKey: e }
+  - type: task
+    instance: { src: a }
+    taskKey: t
+    inputs: { one: { key: 'lines[0]' }, two: { key: 'grid[0][12].size' }, odd: { key: 'a[b]' } }
+",
+    );
+    let text = process.unwrap().text;
+    for part in ["${ event.lines[0] }", "${ event.grid[0][12].size }", r#"${ event[\"a[b]\"] }"#] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let service = "name: s
+tasks:
+  t: { inputs: { place: { type: { room: { type: String } } } }, outputs: { place: { type: { floor: { type: Number } } } } }
+";
+    let text = import(service).unwrap().text;
+    let manifest = ServiceFile::parse("service.yml", &text).unwrap().into_manifest(b"");
+    let task = &manifest.tasks[0];
+    assert_eq!(task.inputs["properties"]["place"]["required"], json!(["room"]));
+    assert_eq!(task.statuses[0].name.as_str(), "ok");
+    let outputs = &task.statuses[0].outputs["properties"];
+    assert_eq!(outputs["place"]["properties"]["floor"], json!({ "type": "number" }));
+}
+
+#[test]
 fn what_is_no_file_of_mesg_is_refused_in_bounded_work() {
-    for text in ["", "a: 1", "[1]", "steps: [", "tasks: *nobody"] {
+    // The last one is a workflow of the prototype, which looks like a service.
+    let prototype = "source: { service: s, event: e }\ntasks: { t: { service: s, task: t } }";
+    for text in ["", "a: 1", "[1]", "steps: [", "tasks: *nobody", prototype] {
         assert!(import(text).is_err(), "{text}");
     }
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();

@@ -8,14 +8,20 @@
 //!
 //! Pure, like the machine: whoever owns a [`Line`] writes its journal and brings it fates.
 //!
+//! What the ledger refuses is remembered for a while, so that whoever asks for the event is told.
+//!
 //! - Invariants: one occurrence is in line once; what is durable stays in line until the ledger has
 //!   decided about it; the line is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use althing_ledger::Rejection;
 use althing_types::{Hash, Observe, event_key};
 
 use crate::Fate;
+
+/// Most refusals that are remembered.
+pub const REFUSED_MAX: usize = 1_024;
 
 /// The occurrence that an observation is about.
 #[must_use]
@@ -54,6 +60,10 @@ pub struct Line<W> {
     lost: Vec<Hash>,
     /// Decided by the ledger, and still in the journal.
     ended: Vec<Hash>,
+    /// What the ledger refused, oldest first.
+    refused: VecDeque<(Hash, Rejection)>,
+    /// How much it has refused since the start.
+    refusals: u64,
 }
 
 impl<W> Line<W> {
@@ -63,7 +73,8 @@ impl<W> Line<W> {
         let fresh = journal.clone();
         let durable = |observe: Observe| (occurrence(&observe), Pending::Durable(observe));
         let pending = journal.into_iter().map(durable).collect();
-        Self { pending_max, pending, fresh, lost: Vec::new(), ended: Vec::new() }
+        let (lost, ended, refused) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { pending_max, pending, fresh, lost, ended, refused, refusals: 0 }
     }
 
     /// Whether an occurrence is in line.
@@ -130,13 +141,35 @@ impl<W> Line<W> {
             match fate {
                 Fate::Lost => self.lost.push(event),
                 Fate::Done => self.end(event),
+                // A repetition is what a restart makes of one that was committed before it.
+                Fate::Rejected(Rejection::DuplicateObservation { .. }) => self.end(event),
                 Fate::Rejected(rejection) => {
-                    // A repetition is what a restart makes of one that was committed before it.
-                    tracing::debug!(%event, code = rejection.code(), "an observation was refused");
+                    tracing::warn!(%event, code = rejection.code(), "an observation was refused");
+                    self.refuse(event, rejection);
                     self.end(event);
                 }
             }
         }
+    }
+
+    fn refuse(&mut self, event: Hash, rejection: Rejection) {
+        if self.refused.len() == REFUSED_MAX {
+            self.refused.pop_front();
+        }
+        self.refused.push_back((event, rejection));
+        self.refusals += 1;
+    }
+
+    /// Why the ledger refused the observation of an event, if it did lately.
+    #[must_use]
+    pub fn refused(&self, event: &Hash) -> Option<Rejection> {
+        self.refused.iter().rev().find(|(refused, _)| refused == event).map(|(_, why)| *why)
+    }
+
+    /// How many observations the ledger has refused since the start.
+    #[must_use]
+    pub const fn refusals(&self) -> u64 {
+        self.refusals
     }
 
     fn end(&mut self, event: Hash) {
@@ -171,7 +204,6 @@ impl<W> Line<W> {
 
 #[cfg(test)]
 mod tests {
-    use althing_ledger::Rejection;
     use althing_types::BlobRef;
 
     use super::*;

@@ -21,8 +21,8 @@ const EDGES: [u64; 12] = [
     0xffff_ffff_ffff_ffff,
 ];
 
-/// Pieces of text at which readers of JSON and YAML stumble.
-const WORDS: [&str; 24] = [
+/// Pieces of text at which readers of JSON, YAML and expressions stumble.
+const WORDS: [&str; 34] = [
     "{",
     "}",
     "[",
@@ -47,6 +47,16 @@ const WORDS: [&str; 24] = [
     "!!binary ",
     "|\n",
     "99.9999999",
+    "${ ",
+    " }",
+    "event.",
+    ".map(i, ",
+    "[i, i]",
+    ")",
+    "(",
+    " && ",
+    " ? ",
+    " + ",
 ];
 
 /// A source of inputs.

@@ -1,8 +1,9 @@
-//! The real technologies that tests talk to: an EVM chain, a `PostgreSQL` server.
+//! The real technologies that tests talk to: an EVM chain, a `PostgreSQL` server; and what stands
+//! between a node and its clock, so that a test can set the clock wrong.
 //!
 //! They are installed once a machine, by the ordinary package managers: `anvil` from the npm registry
-//! into `~/.cache/althing/peers`, `PostgreSQL` from Debian. Tests find them there, or where
-//! `ALTHING_ANVIL` and `ALTHING_POSTGRES` say.
+//! into `~/.cache/althing/peers`, `PostgreSQL` and `libfaketime` from Debian. Tests find them there,
+//! or where `ALTHING_ANVIL`, `ALTHING_POSTGRES` and `ALTHING_FAKETIME` say.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -20,7 +21,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Done> {
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     anvil(workspace, &folder)?;
     postgres(workspace)?;
-    Ok(Done::passed("anvil, postgres"))
+    faketime(workspace)?;
+    Ok(Done::passed("anvil, postgres, libfaketime"))
 }
 
 /// Where the peers are, below the home folder.
@@ -57,6 +59,16 @@ fn postgres(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     debian(workspace, "postgresql", "for the tests of the bridge to databases")
+}
+
+/// Where Debian puts the library: in a folder named after the machine's kind.
+fn faketime(workspace: &Workspace) -> Result<()> {
+    let of_kind = |kind: fs::DirEntry| kind.path().join("faketime/libfaketimeMT.so.1").is_file();
+    let mut kinds = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    if env::var_os("ALTHING_FAKETIME").is_some() || kinds.any(of_kind) {
+        return Ok(());
+    }
+    debian(workspace, "libfaketime", "for nodes whose clock is wrong")
 }
 
 /// Installs a package of Debian's.

@@ -38,7 +38,9 @@ pub use node::{
     Account, Event, OperationResult, Page, Status, Step, Submitted, Totals, TransactionReceipt,
     Unbonding, Validator, ValidatorStatus, Validators,
 };
-pub use observation::{Absentee, EventState, EventStep, Observation, Occurrence, Standing};
+pub use observation::{
+    Absentee, EventState, EventStep, Observation, Occurrence, Refusal, Standing,
+};
 pub use operation::{
     Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, MakeOffer, Observe, Operation, Pause,
     Publish, Remove, Repeat, Resume, Reveal, Seal, SignedTransaction, SignedVote, Transaction,

@@ -122,6 +122,18 @@ pub struct Occurrence {
     pub homes: Vec<EndpointText>,
     /// What runs have paid for the event, for those who agree.
     pub purse: AmountText,
+    /// Why the ledger lately refused an observation by the node that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
+}
+
+/// Why the ledger refused an observation that a node had accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refusal {
+    /// The ledger's code, such as `LED-0045`.
+    pub code: String,
+    /// In words.
+    pub detail: String,
 }
 
 impl From<ledger::EventRecord> for Occurrence {
@@ -161,6 +173,7 @@ impl From<ledger::EventRecord> for Occurrence {
             measured: record.measured,
             homes: Mirror::of(record.homes),
             purse: record.purse.into(),
+            refused: None,
         }
     }
 }

@@ -223,6 +223,10 @@ impl Applications for FakeNode {
 
 impl Programs for FakeNode {
     fn connect(&self, service: ServiceKey, url: String) -> Answer<'_, wire::Connection> {
+        if url.starts_with("ftp:") {
+            let detail = "only http and https are spoken".to_owned();
+            return answer(Err(NodeError::NotConnected { code: "PRG-0001", detail }));
+        }
         let connection = wire::Connection {
             service: service_terms().id().into(),
             url,

@@ -1,5 +1,5 @@
-use althing_ledger::Rejection;
 use althing_types::BlobRef;
+use althing_work::observing::REFUSED_MAX;
 
 use super::*;
 
@@ -129,7 +129,7 @@ async fn a_full_line_says_so() {
         for number in 0..PENDING_MAX {
             let mut key = Hash::ZERO;
             key.0[..8].copy_from_slice(&number.to_be_bytes());
-            line.pending.insert(key, Pending::Durable(observe(0).0));
+            assert!(matches!(line.accept(key, oneshot::channel().0), Place::Write));
         }
     }
     let (first, data) = observe(1);
@@ -153,4 +153,28 @@ async fn the_journal_is_rewritten_when_most_of_it_has_ended() {
     }
     let (_, pending) = Journal::open(&place.journal()).unwrap();
     assert_eq!(pending.into_values().collect::<Vec<_>>(), [first]);
+}
+
+#[tokio::test]
+async fn what_the_ledger_refuses_is_told_for_a_while_and_counted() {
+    let place = Place::new(1_000);
+    let (observatory, mut submitted) = place.start();
+    let (first, data) = observe(1);
+    let event = observatory.accept(first.clone(), data).await.unwrap().event;
+    next(&mut submitted).await;
+    assert_eq!((observatory.refused(&event), observatory.refusals()), (None, 0));
+    let late = Rejection::LateObservation { event };
+    observatory.fates(vec![(first.clone(), Fate::Rejected(late))]);
+    assert_eq!((observatory.refused(&event), observatory.refusals()), (Some(late), 1));
+    assert!(!observatory.has(&event));
+    // A repetition is no news.
+    let duplicate = Rejection::DuplicateObservation { event };
+    observatory.fates(vec![(first.clone(), Fate::Rejected(duplicate))]);
+    assert_eq!(observatory.refusals(), 1);
+    for number in 0..REFUSED_MAX {
+        let mut other = first.clone();
+        other.id.0[..8].copy_from_slice(&number.to_be_bytes());
+        observatory.fates(vec![(other, Fate::Rejected(Rejection::NotAnEmitter))]);
+    }
+    assert_eq!(observatory.refused(&event), None, "the oldest is forgotten first");
 }

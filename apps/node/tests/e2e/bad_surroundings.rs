@@ -76,6 +76,17 @@ async fn a_genesis_for_another_wasm_engine_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_of_connections_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let network = create(place.path(), 1);
+    let folder = Folder::new(&network.nodes[0].folder);
+    std::fs::write(folder.connections_file(), r#"{"x": 1}"#).unwrap();
+    let error = refusal(&folder).await;
+    assert_eq!(error.code(), "PRG-0004");
+    assert!(format!("{:#}", anyhow::Error::from(error)).contains("connections.json"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_folder_is_never_run_twice() {
     let place = tempfile::tempdir().unwrap();
     let network = create(place.path(), 1);

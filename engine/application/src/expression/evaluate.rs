@@ -98,6 +98,7 @@ impl<'e> Evaluation<'e> {
     }
 
     fn map(&mut self, entries: &'e [(Expr, Expr)]) -> Result<Value, Failure> {
+        self.meter.mapping(entries.len())?;
         let mut map = BTreeMap::new();
         for (key, value) in entries {
             let Value::Text(key) = self.value(key)? else {
@@ -108,7 +109,6 @@ impl<'e> Evaluation<'e> {
                 return Err(Failure::because(format!("the key '{key}' is there twice")));
             }
         }
-        self.meter.items(map.len())?;
         Ok(Value::Map(Rc::new(map)))
     }
 
@@ -139,11 +139,18 @@ impl<'e> Evaluation<'e> {
                 }
                 Err(error) => return Err(error),
             };
+            // Paid for before it is kept: what is paid for afterwards is there already.
             match (each.kind, value) {
-                (MacroKind::Map, value) => kept.push(value),
+                (MacroKind::Map, value) => {
+                    self.meter.items(1)?;
+                    kept.push(value);
+                }
                 (MacroKind::All, Value::Bool(false)) => return Ok(Value::Bool(false)),
                 (MacroKind::Exists, Value::Bool(true)) => return Ok(Value::Bool(true)),
-                (MacroKind::Filter, Value::Bool(true)) => kept.push(item.clone()),
+                (MacroKind::Filter, Value::Bool(true)) => {
+                    self.meter.items(1)?;
+                    kept.push(item.clone());
+                }
                 (MacroKind::ExistsOne, Value::Bool(true)) => count += 1,
                 (_, Value::Bool(_)) => {}
                 (_, other) => {
@@ -157,7 +164,6 @@ impl<'e> Evaluation<'e> {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        self.meter.items(kept.len())?;
         Ok(match each.kind {
             MacroKind::All => Value::Bool(true),
             MacroKind::Exists => Value::Bool(false),

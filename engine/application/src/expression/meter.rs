@@ -4,6 +4,8 @@ use super::Failure;
 
 /// What a step costs, in the price of a byte that is copied or compared.
 const STEP_COST: u64 = 16;
+/// What a mapping takes beside its entries: the standard one makes room for eleven at once.
+const MAP_BYTES: usize = 11 * 64;
 /// What one evaluation may cost: four million steps, or 64 MiB copied.
 pub const COST_MAX: u64 = 64 << 20;
 
@@ -33,6 +35,13 @@ impl Meter {
     /// Pays for items of a list that are copied.
     pub(crate) fn items(&mut self, items: usize) -> Result<(), Failure> {
         self.bytes(items.saturating_mul(size_of::<super::Value>()))
+    }
+
+    /// Pays for a mapping that is made with so many entries.
+    pub(crate) fn mapping(&mut self, entries: usize) -> Result<(), Failure> {
+        // A full node is split into halves: at least five of eleven places are used.
+        let nodes = entries.div_ceil(5);
+        self.bytes(nodes.saturating_mul(MAP_BYTES))
     }
 
     fn charge(&mut self, cost: u64) -> Result<(), Failure> {

@@ -115,9 +115,11 @@ impl Value {
                 Json::String(text.to_string())
             }
             Self::List(items) => {
+                meter.items(items.len())?;
                 Json::Array(items.iter().map(|item| item.to_json(meter)).collect::<Result<_, _>>()?)
             }
             Self::Map(map) => {
+                meter.mapping(map.len())?;
                 let mut json = Map::new();
                 for (key, value) in map.iter() {
                     meter.bytes(key.len())?;

@@ -79,6 +79,12 @@ pub fn import(text: &str) -> Result<Imported, NotImportable> {
     if has("steps") {
         return Ok(process::import(&root));
     }
+    if has("source") && has("tasks") {
+        return Err(NotImportable::because(
+            "it is a workflow of the prototype, whose functions and lists of allowed nodes have no \
+             counterpart",
+        ));
+    }
     if has("tasks") || has("events") {
         return Ok(service::import(&root));
     }

@@ -397,6 +397,7 @@ impl Process {
 
 fn selected(mut expression: String, path: &str) -> String {
     for part in path.split('.') {
+        let (part, places) = indexed(part);
         let is_word = part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if is_word {
@@ -404,8 +405,22 @@ fn selected(mut expression: String, path: &str) -> String {
         } else {
             let _ = write!(expression, "[{}]", Json::from(part));
         }
+        expression.push_str(places);
     }
     expression
+}
+
+/// `lines[0][1]` as `lines` and `[0][1]`: places in lists.
+fn indexed(part: &str) -> (&str, &str) {
+    let Some((name, places)) = part.find('[').and_then(|at| part.split_at_checked(at)) else {
+        return (part, "");
+    };
+    let inner = places.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_place = |text: &str| {
+        (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let are_places = !name.is_empty() && inner.is_some_and(|all| all.split("][").all(is_place));
+    if are_places { (name, places) } else { (part, "") }
 }
 
 /// A value as an expression: one that is written as such, or a literal.

@@ -95,8 +95,7 @@ fn describe(node: &Node, indent: usize, line: &mut impl FnMut(String)) {
 /// The first generation names statuses, each with its data; the second has outputs and one status.
 fn statuses(task: &Node) -> Vec<(String, Option<&Node>)> {
     let outputs = get(task, "outputs");
-    let is_flat =
-        |node: &Node| get(node, "type").is_some_and(|kind| matches!(kind.value, Content::Text(_)));
+    let is_flat = |node: &Node| get(node, "type").is_some();
     let all: Vec<(&str, &Node)> = entries(outputs).collect();
     if all.is_empty() || all.iter().any(|(_, node)| is_flat(node)) {
         return vec![("ok".to_owned(), outputs)];
@@ -147,19 +146,29 @@ fn payload(parameters: Option<&Node>, place: &str, notes: &mut Notes) -> String 
     if out.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", out.join(", ")) }
 }
 
+/// What is inside of an object: under `object`, or, for a while, under `type` itself.
+fn nested(parameter: &Node) -> Option<&Node> {
+    let under_type = get(parameter, "type").filter(|kind| matches!(kind.value, Content::Map(_)));
+    under_type.or_else(|| get(parameter, "object"))
+}
+
 /// The schema of a parameter, and the word of the short form that says the same.
 fn schema(parameter: &Node, place: &str, notes: &mut Notes) -> (Json, Option<String>) {
     let repeated =
         matches!(get(parameter, "repeated").map(|node| &node.value), Some(Content::Bool(true)));
-    let kind = text_of(parameter, "type").unwrap_or("Any").to_ascii_lowercase();
+    let nested = nested(parameter);
+    let kind = match nested {
+        Some(_) => "object".to_owned(),
+        None => text_of(parameter, "type").unwrap_or("Any").to_ascii_lowercase(),
+    };
     let (item, word) = match kind.as_str() {
         "string" => (json!({ "type": "string" }), Some("string")),
         "number" => (json!({ "type": "number" }), Some("number")),
         "boolean" => (json!({ "type": "boolean" }), Some("boolean")),
-        "object" if entries(get(parameter, "object")).next().is_some() => {
+        "object" if entries(nested).next().is_some() => {
             let mut properties = Map::new();
             let mut required = Vec::new();
-            for (name, inner) in entries(get(parameter, "object")) {
+            for (name, inner) in entries(nested) {
                 let (inner_schema, _) = schema(inner, &format!("{place}.{name}"), notes);
                 properties.insert(name.to_owned(), inner_schema);
                 if !matches!(

@@ -38,6 +38,11 @@ pub(super) fn bodies(bytes: &[u8]) {
     is_stable::<wire::Validators>(bytes);
     is_stable::<wire::TransactionReceipt>(bytes);
     is_stable::<wire::Event>(bytes);
+    is_stable::<wire::CloudEvent>(bytes);
+    is_stable::<wire::Connect>(bytes);
+    is_stable::<wire::Application>(bytes);
+    is_stable::<wire::Run>(bytes);
+    is_stable::<wire::Occurrence>(bytes);
     is_stable::<althing_api::Problem>(bytes);
     if let Ok(genesis) = serde_json::from_slice::<wire::Genesis>(bytes) {
         let genesis = core::Genesis::from(genesis);

@@ -1,11 +1,14 @@
 //! The targets, by what they read.
 
 mod api;
+mod application;
 mod chain;
 mod component;
 mod manifest;
 mod network;
 mod proofs;
+
+pub use application::compiled;
 
 /// How much memory an input may make a target take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ const STRINGS: Memory = Memory { bytes: (1 << 20) + PLAIN.bytes, ..PLAIN };
 const TREE: Memory = Memory { bytes: 1 << 20, per_byte: 400 };
 /// A compiler of strangers' regular expressions has a limit of its own for each.
 const SCHEMAS: Memory = Memory { bytes: 16 << 20, per_byte: 400 };
+/// What an expression makes is bounded by its meter, whatever it is made from.
+const METERED: Memory = Memory { bytes: 128 << 20, per_byte: 400 };
 /// A compiler of strangers' code; the pages of what then runs are not counted, but limited.
 const COMPILER: Memory = Memory { bytes: 8 << 20, per_byte: 400 };
 
@@ -83,6 +88,10 @@ pub const TARGETS: &[Target] = &[
     text("manifest", manifest::manifest, SCHEMAS),
     text("canonical_json", manifest::canonical_json, TREE),
     text("payload", manifest::payload, SCHEMAS),
+    text("application_file", application::file, METERED),
+    text("application_document", application::document, METERED),
+    Target { cost: 40, ..text("expression", application::expression, METERED) },
+    text("imported_file", application::imported, SCHEMAS),
     text("api_transaction", api::transaction, TREE),
     text("api_bodies", api::bodies, TREE),
     Target { cost: 100, memory: COMPILER, ..plain("component", component::component) },

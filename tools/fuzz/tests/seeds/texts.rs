@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use althing_fuzz::targets::compiled;
 use althing_manifest::ServiceFile;
+use serde_json::{Map, json};
 
 use super::{Seed, named};
 
@@ -50,6 +52,53 @@ const PAYLOADS: [&str; 6] = [
     "{type: object, $defs: {a: {type: string}}, properties: {p: {$ref: '#/$defs/a'}}}\n{\"p\": \"\\u00e9\"}",
 ];
 
+/// Expressions, each with what `event` is.
+const EXPRESSIONS: [&str; 10] = [
+    "event.kwh * event.price\n{\"kwh\": 12.5, \"price\": 0.3}",
+    "event.a > 1 && has(event.b) ? event.b : 'none'\n{\"a\": 2, \"b\": \"x\"}",
+    "event.lines.filter(l, l.n > 1).map(l, l.n * 2)\n{\"lines\": [{\"n\": 1}, {\"n\": 2}]}",
+    "event.all(k, event[k] != null) || event.exists_one(k, k == 'a')\n{\"a\": 1, \"b\": null}",
+    "{'total': decimal(event.t) + 1, 'parts': event.p.split(',')}\n{\"t\": \"1.50\", \"p\": \"a,b\"}",
+    "string(floor(7 / 2)) + event.name.upperAscii().replace('A', 'aa')\n{\"name\": \"ada\"}",
+    "size(event.t.trim()) in [1, 2, 3] ? min(1, 2) : max(int('7') % 4, -2)\n{\"t\": \" xy \"}",
+    "{a: [{'b': \"}\"}, [], {}]}\nnull",
+    "(((((((((((((((((((((((((((((((1)))))))))))))))))))))))))))))))\nnull",
+    "event.map(i, event.map(j, event.replace('a', 'bbbbbbbbbbbbbbbb')))\n\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+];
+
+/// What MESG's two generations of services and its processes look like.
+const IMPORTED: [&str; 3] = [
+    include_str!("../../../../engine/application/tests/fixtures/import/first-generation.yml"),
+    include_str!("../../../../engine/application/tests/fixtures/import/second-generation.yml"),
+    include_str!("../../../../engine/application/tests/fixtures/import/process.yml"),
+];
+
+/// Applications whose services the target knows.
+const APPLICATIONS: [&str; 3] = [
+    include_str!("../../../../engine/application/tests/fixtures/apps/2-iot-car.app.yaml"),
+    include_str!("../../../../engine/application/tests/fixtures/apps/4-btc-eth.app.yaml"),
+    include_str!("../../../../engine/application/tests/fixtures/apps/5-cart.app.yaml"),
+];
+
+/// What an application file can say beside: keys, joins, retries, the trust dial, what it returns.
+const APPLICATION: &str = r#"app: everything
+version: 1.2.3
+summary: "Says what the others do not."
+visibility: public
+services: { shop: acme/shop@1, mail: althing/email@3, eth: althing/ethereum@2 }
+config: { greeting: { type: string } }
+when: { event: shop.cart_item_added, where: { cart: "${ config.greeting }" }, if: "${ event.price != '0' }" }
+then:
+  - { id: wallet, do: eth.create_address, verify: { checkers: 3, quorum: 3 }, retry: { max: 2, backoff: PT1S } }
+  - { id: left,   do: mail.send, after: wallet, with: { to: "a${ event.email }b", template: x }, verify: { checkers: 2, agree: all } }
+  - { id: right,  do: mail.send, after: wallet, with: { to: "$${ no }", template: y }, timeout: PT1M, max_price: 0.5 }
+  - { id: joined, do: shop.mark_cart, after: [left, right], with: { cart: "${ event.cart }", status: paid } }
+  - { id: failed, do: shop.mark_cart, after: { any: [left.error, right.timeout] }, with: { cart: "${ event.cart }", status: bad } }
+returns:
+  ok: { from: joined, data: { cart: "${ event.cart }", all: "${ [wallet.address, config.greeting] }" } }
+  bad: { from: failed }
+"#;
+
 const JSONS: [&str; 6] = [
     "{}",
     "[1,2.5,-0,1e21,true,null,\"text\"]",
@@ -58,6 +107,16 @@ const JSONS: [&str; 6] = [
     "{\"\\ud83d\\ude00\":0.1,\"\\u00e9\":\"\"}",
     "-123456.789",
 ];
+
+/// Expressions that make as much as the meter lets them, of a few kilobytes.
+fn bombs() -> [String; 3] {
+    let list = |item: &str| format!("[{}]", vec![item; 1_000].join(","));
+    [
+        format!("event.map(i, event)\n{}", list("{\"\":0}")),
+        format!("event.map(i, event.map(j, {{'': [0]}}))\n{}", list("0")),
+        format!("event.map(i, event.map(j, 'x' + string(i)))\n{}", list("1")),
+    ]
+}
 
 /// Sections by number, each with its length in one byte.
 fn component(sections: &[(u8, &[u8])]) -> Vec<u8> {
@@ -110,7 +169,23 @@ pub(super) fn all() -> Vec<Vec<Seed>> {
     });
     let manifests = manifests.collect();
     let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let configured = json!({
+        "btc_address": "bc1q", "eth_address": format!("0x{}", "ab".repeat(20)),
+        "greeting": "c-1",
+    });
+    let documents = APPLICATIONS.into_iter().chain([APPLICATION]).map(|text| {
+        let file = althing_application::ApplicationFile::parse("app.yaml", text).unwrap();
+        let named = file.config().map(|(name, _)| (name.to_owned(), configured[name].clone()));
+        compiled(text, &named.collect::<Map<_, _>>()).document().to_vec()
+    });
+    let documents = documents.collect();
+    let applications: Vec<&str> = APPLICATIONS.into_iter().chain([APPLICATION]).collect();
     vec![
+        named("application_file", "app", bytes(&applications)),
+        named("application_document", "canonical", documents),
+        named("expression", "with-event", bytes(&EXPRESSIONS)),
+        named("expression", "bomb", bombs().map(String::into_bytes).to_vec()),
+        named("imported_file", "mesg", bytes(&IMPORTED)),
         named("service_file", "service", files.into_iter().map(String::into_bytes).collect()),
         named("manifest", "canonical", manifests),
         named("canonical_json", "value", bytes(&JSONS)),

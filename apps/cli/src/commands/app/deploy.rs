@@ -120,7 +120,7 @@ pub(crate) fn deploy(
     patience.ask(|| client.put_blob(compiled.document()))?;
     let owner = key.address();
     let id = application_id(&owner, &compiled.blob().hash);
-    let told = |replaces: Option<Hash>, transaction| Deployed {
+    let told = |alias: &Alias, replaces: Option<Hash>, transaction| Deployed {
         application: alias.to_string(),
         id: id.into(),
         document: compiled.blob().hash.to_string(),
@@ -128,7 +128,10 @@ pub(crate) fn deploy(
         transaction,
     };
     match patience.ask(|| client.application(&ApplicationKey::Id(id))) {
-        Ok(known) if known.state == ApplicationState::Active => return Ok(told(None, None)),
+        // Its name is no part of what it is: it keeps the one under which it was deployed.
+        Ok(known) if known.state == ApplicationState::Active => {
+            return Ok(told(&known.terms.alias.0, None, None));
+        }
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
@@ -148,7 +151,7 @@ pub(crate) fn deploy(
     let signer = Signer::new(client, key, fee)?;
     let operation = Operation::Deploy(DeployOperation { terms, deposit: order.deposit, replaces });
     let receipt = signer.carry_out(operation)?;
-    Ok(told(replaces, Some(receipt)))
+    Ok(told(&alias, replaces, Some(receipt)))
 }
 
 /// The owner's application of that name that still starts runs.

@@ -41,7 +41,8 @@ impl Import {
             Failure::new("CLI-0029", message, "name the file of a MESG process or service")
         })?;
         let Imported { kind, text, notes } = import(&text).map_err(|error| {
-            let message = format!("{} cannot be carried over: {error}", self.file.display());
+            let NotImportable { reason } = error;
+            let message = format!("{} cannot be carried over: {reason}", self.file.display());
             let hint = "processes and services of MESG are; docs/application-file.md says how to write one";
             Failure::new(NotImportable::CODE, message, hint)
         })?;

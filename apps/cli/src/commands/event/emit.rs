@@ -25,8 +25,8 @@ pub(crate) struct Emit {
     service: ServiceKey,
     /// One of its events.
     event: Name,
-    /// What the event carries: JSON, or - for standard input.
-    #[arg(default_value = "{}", value_name = "DATA")]
+    /// What the event carries: JSON, @FILE, or - for standard input.
+    #[arg(default_value = "{}", value_name = "JSON|@FILE")]
     data: String,
     /// Names this occurrence for ever [default: a random one].
     #[arg(long, value_name = "TEXT")]
@@ -94,14 +94,19 @@ impl Emit {
 }
 
 fn data(text: &str) -> Result<Value> {
-    let text = if text == "-" {
-        std::io::read_to_string(std::io::stdin()).context("reading standard input")?
-    } else {
-        text.to_owned()
+    let text = match text.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("the event's data {path} cannot be read: {error}");
+            Failure::new("CLI-0032", message, "name a file with JSON after the @")
+        })?,
+        None if text == "-" => {
+            std::io::read_to_string(std::io::stdin()).context("reading standard input")?
+        }
+        None => text.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| {
         let message = format!("the event's data is no JSON: {error}");
-        let hint = "give it in quotes, such as '{\"cart\": \"c-17\"}', or - for standard input";
+        let hint = "give it in quotes, such as '{\"cart\": \"c-17\"}', or as @FILE, or - for standard input";
         Failure::new("CLI-0032", message, hint).into()
     })
 }

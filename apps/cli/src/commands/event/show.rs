@@ -41,6 +41,10 @@ fn text(event: &Occurrence, name: &str, names: &Names) -> String {
         event.base.hash,
         event.base.bytes,
     );
+    if let Some(refused) = &event.refused {
+        let (code, why) = (&refused.code, &refused.detail);
+        text.push_str(&format!("  refused   what this node saw: {why} ({code})\n"));
+    }
     if !values.is_empty() {
         text.push_str(&format!("  measured  {}\n", values.join(", ")));
     }

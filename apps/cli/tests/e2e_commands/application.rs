@@ -1,0 +1,278 @@
+//! An application from its first file to its end: `app`, `event`, `run`, `explain`, `service connect`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::program::Program;
+use crate::stage::{Stage, text, until};
+
+const SHOP: &str = "acme/shop@0.1.0";
+const APP: &str = "acme/orders@0.1.0";
+/// What nobody has.
+const NOTHING: &str = "0xabababababababababababababababababababababababababababababababab";
+
+/// The folder that `app new` makes, on a network whose node offers the service in it.
+struct Orders {
+    stage: Stage,
+    folder: PathBuf,
+    program: Program,
+    /// Whether the program answers with what its service does not declare.
+    broken: Arc<AtomicBool>,
+}
+
+impl Orders {
+    fn new() -> Self {
+        let stage = Stage::new();
+        let folder = stage.place("orders");
+        let broken = Arc::new(AtomicBool::new(false));
+        let is_broken = Arc::clone(&broken);
+        let program = Program::start(move |posted| {
+            let order = posted.body["data"]["input"]["order"].clone();
+            let output = if is_broken.load(Ordering::SeqCst) {
+                json!({ "sold": true })
+            } else {
+                json!({ "order": order })
+            };
+            (200, json!({ "status": "ok", "output": output }))
+        });
+        Self { stage, folder, program, broken }
+    }
+
+    fn path(&self) -> &str {
+        text(&self.folder)
+    }
+
+    /// Publishes, offers and connects the service of the folder.
+    fn connect(&self) -> Value {
+        let service = self.folder.join("services/shop");
+        let offer = ["service", "offer", SHOP, "--stake", "100", "--term", "30d", "--dev-nodes"];
+        self.stage.run(&["service", "publish", text(&service)]);
+        self.stage.run(&offer);
+        self.stage.run(&["service", "connect", SHOP, "--url", &self.program.url])
+    }
+
+    /// Posts an event and waits until it counts; gives its key.
+    fn event(&self, event: &str, id: &str, order: &str) -> String {
+        let data = json!({ "order": order, "email": "ada@example.org" });
+        let data = if event == "order_paid" { json!({ "order": order }) } else { data };
+        let emit = ["event", "emit", SHOP, event, &data.to_string(), "--id", id, "--wait", "60s"];
+        let told = self.stage.run(&emit);
+        assert_eq!(told["occurrence"]["state"], "valid", "{told}");
+        assert_eq!(told["observed"]["duplicate"], false, "{told}");
+        told["observed"]["event"].as_str().unwrap().to_owned()
+    }
+
+    /// The run that an event started, as soon as it has this status.
+    fn run(&self, event: &str, status: &str) -> Value {
+        until(&format!("a run of {event} that is {status}"), || {
+            let runs = self.stage.run(&["run", "list", "--app", APP]);
+            let runs = runs.as_array().unwrap();
+            runs.iter().find(|run| run["event"] == event && run["status"] == status).cloned()
+        })
+    }
+}
+
+fn id(value: &Value) -> &str {
+    value["id"].as_str().unwrap()
+}
+
+#[test]
+fn an_application_lives_from_its_first_file_to_its_removal() {
+    let orders = Orders::new();
+    let application = made_and_deployed(&orders);
+    events_start_runs(&orders);
+    a_paused_application_starts_none(&orders);
+    runs_are_repeated_and_cancelled(&orders);
+    its_owner_alone_has_its_money(&orders, &application);
+    removed(&orders, &application);
+    orders.stage.stop();
+}
+
+/// `app new`, `check`, `deploy`, `list`, `show` and `service connect`; gives the application's id.
+fn made_and_deployed(orders: &Orders) -> String {
+    let (stage, path) = (&orders.stage, orders.path());
+    let made = stage.run(&["app", "new", path]);
+    assert_eq!(made["application"], "orders");
+    stage.fails(&["app", "new", path], "CLI-0023");
+
+    stage.fails(&["app", "check", path], "APP-0014");
+    stage.fails(&["app", "deploy", path, "--namespace", "acme"], "APP-0014");
+    stage.fails(&["service", "connect", SHOP, "--url", "http://127.0.0.1:1"], "API-0004");
+    let connection = orders.connect();
+    assert!(connection["secret"].as_str().unwrap().starts_with("whsec_"));
+    stage.fails(&["service", "connect", SHOP, "--url", "ftp://x"], "PRG-0001");
+    stage.fails(&["service", "connect", SHOP, "--url", "http://x", "--dev-node", "7"], "CLI-0022");
+
+    let here = stage.run(&["app", "check", "--offline", path]);
+    let checked = stage.run(&["app", "check", path]);
+    assert_eq!(checked["application"], "orders@0.1.0");
+    assert_eq!(checked["document"], here["document"], "a node and a folder tell the same services");
+
+    let deploy = ["app", "deploy", path, "--namespace", "acme", "--deposit"];
+    stage.fails(&[&deploy[..], &["9999999"]].concat(), "LED-0001");
+    let deployed = stage.run(&[&deploy[..], &["20"]].concat());
+    assert_eq!((&deployed["application"], &deployed["replaces"]), (&APP.into(), &Value::Null));
+    assert!(deployed["transaction"].is_object());
+    let again = stage.run(&[&deploy[..], &["20"]].concat());
+    assert_eq!((&again["id"], &again["transaction"]), (&deployed["id"], &Value::Null));
+
+    let listed = stage.run(&["app", "list", "--mine"]);
+    assert_eq!(
+        (listed[0]["id"].clone(), listed.as_array().unwrap().len()),
+        (again["id"].clone(), 1)
+    );
+    assert!(stage.told(&["app", "list"]).0.contains(APP));
+    let shown = stage.run(&["app", "show", APP]);
+    assert_eq!((&shown["state"], &shown["deposit"]), (&"active".into(), &"20".into()));
+    let told = stage.told(&["app", "show", APP]).0;
+    for part in
+        ["order_placed of acme/shop@0.1.0", "mark of acme/shop@0.1.0", "marked.ok", "for 7d"]
+    {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    stage.fails(&["app", "show", "acme/none@1.0.0"], "API-0004");
+    id(&deployed).to_owned()
+}
+
+/// `event emit`, `list`, `show`; `run list`, `show`, `follow`; `explain`.
+fn events_start_runs(orders: &Orders) {
+    let stage = &orders.stage;
+    let placed = orders.event("order_placed", "placed-1", "o-1");
+    let data = r#"{"order": "o-1", "email": "ada@example.org"}"#;
+    let again = stage.run(&["event", "emit", SHOP, "order_placed", data, "--id", "placed-1"]);
+    assert_eq!(
+        (&again["observed"]["event"], &again["observed"]["duplicate"]),
+        (&placed.as_str().into(), &true.into())
+    );
+    stage.fails(&["event", "emit", SHOP, "order_placed", r#"{"order": 7}"#], "MAN-0034");
+    stage.fails(&["event", "emit", SHOP, "order_lost", "{}"], "API-0004");
+    stage.fails(
+        &["event", "emit", SHOP, "order_paid", r#"{"order":"o"}"#, "--token", "x"],
+        "API-0014",
+    );
+
+    let listed = stage.run(&["event", "list", "--service", SHOP, "--event", "order_placed"]);
+    assert_eq!((&listed[0]["key"], listed.as_array().unwrap().len()), (&placed.as_str().into(), 1));
+    assert!(
+        stage.told(&["event", "list", "--state", "valid"]).0.contains("order_placed of acme/shop")
+    );
+    assert_eq!(stage.run(&["event", "show", &placed])["state"], "valid");
+    assert!(stage.told(&["event", "show", &placed]).0.contains("agrees"));
+    stage.fails(&["event", "show", NOTHING], "API-0004");
+    stage.fails(&["event", "list", "--state", "lost"], "CLI-0013");
+
+    let run = orders.run(&placed, "waiting");
+    let (picture, _) = stage.told(&["run", "show", id(&run)]);
+    for part in
+        ["✓ marked", "└─ ◷ thanks", "├─ · closed", "waits for order_paid of acme/shop@0.1.0"]
+    {
+        assert!(picture.contains(part), "{part:?} is not in\n{picture}");
+    }
+    assert_eq!(stage.run(&["run", "show", id(&run)])["branches"][0]["status"], "waiting");
+    stage.fails(&["run", "show", NOTHING], "API-0004");
+    assert!(stage.told(&["run", "list", "--status", "waiting"]).0.contains(id(&run)));
+    stage.fails(&["run", "list", "--app", "acme/none@1.0.0"], "API-0004");
+    let told = stage.told(&["explain", id(&run)]).0;
+    assert!(told.contains("thanks waits for order_paid of acme/shop@0.1.0"), "{told}");
+    let told = stage.told(&["explain", &placed]).0;
+    assert!(told.contains("is valid: its service trusts one emitter"), "{told}");
+    stage.fails(&["explain", NOTHING], "API-0004");
+
+    stage.fails(&["run", "follow", id(&run), "--timeout", "1ms"], "CLI-0036");
+    let following = stage.spawn(&["run", "follow", id(&run)]);
+    orders.event("order_paid", "paid-1", "o-1");
+    let ended = following.finish();
+    assert_eq!((&ended["id"], &ended["status"]), (&run["id"], &"done".into()));
+    let marks: Vec<Value> = orders
+        .program
+        .posted()
+        .iter()
+        .map(|it| it.body["data"]["input"]["status"].clone())
+        .collect();
+    assert_eq!(marks, ["placed", "paid", "closed"]);
+}
+
+/// `app pause` and `--resume`.
+fn a_paused_application_starts_none(orders: &Orders) {
+    let stage = &orders.stage;
+    stage.run(&["app", "pause", APP]);
+    assert_eq!(stage.run(&["app", "show", APP])["state"], "paused");
+    let unheard = orders.event("order_placed", "placed-2", "o-2");
+    stage.run(&["app", "pause", APP, "--resume"]);
+    let heard = orders.event("order_placed", "placed-3", "o-3");
+    orders.run(&heard, "waiting");
+    // The later event's run is there, so the earlier event has none.
+    let runs = stage.run(&["run", "list", "--app", APP]);
+    assert!(runs.as_array().unwrap().iter().all(|run| run["event"] != unheard.as_str()), "{runs}");
+    stage.fails(&["app", "pause", "acme/none@1.0.0"], "API-0004");
+}
+
+/// `run retry` and `cancel`.
+fn runs_are_repeated_and_cancelled(orders: &Orders) {
+    let stage = &orders.stage;
+    orders.broken.store(true, Ordering::SeqCst);
+    let event = orders.event("order_placed", "placed-4", "o-4");
+    let failed = orders.run(&event, "failed");
+    assert!(stage.told(&["run", "show", id(&failed)]).0.contains("✗ marked"));
+    assert!(
+        stage.told(&["explain", id(&failed)]).0.contains("`althing run retry` repeats the step")
+    );
+    stage.fails(&["run", "retry", id(&failed), "--step", "packed"], "CLI-0030");
+    stage.fails(&["run", "retry", id(&failed), "--step", "thanks"], "LED-0061");
+    orders.broken.store(false, Ordering::SeqCst);
+    stage.run(&["run", "retry", id(&failed)]);
+    let repeated = orders.run(&event, "waiting");
+    assert_eq!((&repeated["id"], &repeated["steps"][0]["attempts"]), (&failed["id"], &2.into()));
+    stage.fails(&["run", "retry", id(&failed)], "CLI-0031");
+
+    stage.run(&["run", "cancel", id(&failed)]);
+    let cancelled = stage.run(&["run", "follow", id(&failed)]);
+    assert_eq!(cancelled["status"], "cancelled");
+    stage.fails(&["run", "cancel", id(&failed)], "LED-0060");
+}
+
+/// `app deposit`, of the owner and of somebody else.
+fn its_owner_alone_has_its_money(orders: &Orders, application: &str) {
+    let stage = &orders.stage;
+    let deposit =
+        || stage.run(&["app", "show", APP])["deposit"].as_str().unwrap().parse::<f64>().unwrap();
+    let before = deposit();
+    stage.run(&["app", "deposit", APP, "5"]);
+    stage.run(&["app", "deposit", APP, "2", "--take"]);
+    assert!((deposit() - before - 3.0).abs() < 1e-6, "{} after {before}", deposit());
+    stage.fails(&["app", "deposit", APP, "1000", "--take"], "LED-0001");
+    stage.fails(&["app", "deposit", APP, "0"], "LED-0002");
+
+    let password = stage.place("password");
+    std::fs::write(&password, "secret").unwrap();
+    let bob = ["--account", "bob", "--password-file", text(&password)];
+    let made = stage.run(&[&bob[..], &["account", "new", "bob", "--light"]].concat());
+    stage.run(&["transfer", made["address"].as_str().unwrap(), "10"]);
+    stage.fails(&[&bob[..], &["app", "pause", application]].concat(), "LED-0058");
+    // A private application is nobody else's to see.
+    stage.fails(&[&bob[..], &["app", "show", APP]].concat(), "API-0004");
+}
+
+/// `app remove`: the rest of the deposit returns when the last run has ended.
+fn removed(orders: &Orders, application: &str) {
+    let stage = &orders.stage;
+    stage.run(&["app", "remove", application]);
+    assert_eq!(stage.run(&["app", "show", application])["state"], "removed");
+    stage.fails(&["app", "remove", application], "LED-0059");
+    let open = stage.run(&["run", "list", "--app", application, "--status", "waiting"]);
+    for run in open.as_array().unwrap() {
+        stage.run(&["run", "cancel", id(run)]);
+    }
+    // It stays known, so that its runs can be explained, and can be deployed again as it was.
+    assert_eq!(stage.run(&["app", "show", application])["deposit"], "0");
+    let deploy = ["app", "deploy", orders.path(), "--namespace", "acme"];
+    let again = stage.run(&deploy);
+    assert_eq!((&again["id"], again["transaction"].is_object()), (&application.into(), true));
+    assert_eq!(stage.run(&["app", "show", APP])["state"], "active");
+    stage.run(&["service", "connect", SHOP, "--disconnect"]);
+    stage.fails(&["service", "connect", SHOP, "--disconnect"], "API-0004");
+    stage.fails(&["event", "emit", SHOP, "order_paid", r#"{"order": "o"}"#], "CLI-0033");
+}

@@ -1,0 +1,213 @@
+//! `althing dev` in an application's folder, and `althing test` beside it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::stage::{binary, text, until};
+
+const TEST: &str = "
+- test: PLACED
+  within: 60s
+  events: [{ service: acme/shop@0.1.0, event: order_placed, data: { order: t-1, email: ada@example.org } }]
+  status: waiting
+  branches:
+    marked thanks closed: waiting(order_paid)
+    marked thanks expired: waiting(order_paid)
+";
+
+/// `althing dev`, as somebody at a keyboard has it.
+struct Dev {
+    child: Child,
+    out: Arc<Mutex<String>>,
+    said: Arc<Mutex<String>>,
+}
+
+fn gathered(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let all = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(&mut from);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            all.lock().unwrap().push_str(&line);
+            line.clear();
+        }
+    });
+    text
+}
+
+impl Dev {
+    fn start(folder: &Path, options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("dev").arg(folder).args(options).env_remove("RUST_LOG");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = gathered(child.stdout.take().unwrap());
+        let said = gathered(child.stderr.take().unwrap());
+        let mut dev = Self { child, out, said };
+        // The last line of the block: everything before it is there.
+        dev.wait("q quit", |dev| dev.out.lock().unwrap().clone());
+        dev
+    }
+
+    fn press(&mut self, key: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
+    }
+
+    fn wait(&mut self, what: &str, of: impl Fn(&Self) -> String) {
+        until(what, || {
+            if of(self).contains(what) {
+                return Some(());
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {}", self.said());
+            None
+        });
+    }
+
+    /// Everything that it has said beside its block of addresses.
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said this.
+    fn says(&mut self, what: &str) {
+        self.wait(what, Self::said);
+    }
+
+    fn quit(mut self) {
+        self.press("q");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.said());
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.child.kill().ok(); // it may have ended by itself
+        self.child.wait().ok();
+    }
+}
+
+/// A command of the person in the folder; data and code.
+fn althing(folder: &Path, arguments: &[&str]) -> (Value, Option<i32>) {
+    let mut command = Command::new(binary());
+    command.arg("--json").args(arguments).current_dir(folder).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let data = serde_json::from_slice(&output.stdout);
+    let data = data.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (data, output.status.code())
+}
+
+fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("orders");
+    let made = Command::new(binary()).args(["app", "new", text(&folder)]).output().unwrap();
+    assert!(made.status.success());
+    (place, folder)
+}
+
+#[test]
+fn dev_tells_where_everything_is_deploys_what_changes_and_listens_to_its_keys() {
+    let (_place, folder) = folder();
+    let mut dev = Dev::start(&folder, &[]);
+    let block = dev.out.lock().unwrap().clone();
+    for part in [
+        "Althing network of 1 nodes",
+        "node 1  http://127.0.0.1:",
+        "application 0x",
+        "acme/shop@0.1.0   http://127.0.0.1:",
+        "program.log",
+    ] {
+        assert!(block.contains(part), "{part:?} is not in\n{block}");
+    }
+    dev.says("published acme/shop@0.1.0");
+    dev.says("deployed dev/orders@0.1.0");
+
+    dev.press("r");
+    dev.says("no event has been sent yet: press e");
+    dev.press("e");
+    dev.says("sent order_placed 0x");
+    dev.press("r");
+    until("two samples", || {
+        (dev.said().matches("sent order_placed 0x").count() == 2).then_some(())
+    });
+    until("two runs", || {
+        let (runs, _) = althing(&folder, &["run", "list", "--status", "waiting"]);
+        (runs.as_array().unwrap().len() == 2).then_some(())
+    });
+    dev.press("o");
+    dev.says("   acme/shop@0.1.0");
+
+    // Changed, with a mistake, and back again.
+    let file = folder.join("app.yaml");
+    let before = fs::read_to_string(&file).unwrap();
+    let closed = "  - id: closed\n    do: shop.mark\n    with: { order: \"${ event.order }\", status: closed }\n";
+    assert!(before.contains(closed), "{before}");
+    fs::write(&file, before.replace(closed, &closed.replace("closed", "archived"))).unwrap();
+    dev.says("deployed again: +archived -closed");
+    fs::write(&file, before.replace("thanks.timeout", "thanks.late")).unwrap();
+    dev.says("`thanks` never ends with `late`");
+    fs::write(&file, &before).unwrap();
+    dev.says("deployed again: +closed -archived");
+    let (applications, _) = althing(&folder, &["app", "list", "--mine"]);
+    let active = |it: &&Value| it["state"] == "active";
+    assert_eq!(applications.as_array().unwrap().iter().filter(active).count(), 1);
+
+    // A service's program is started again when its file changes.
+    let program = folder.join("services/shop/program.py");
+    let source = fs::read_to_string(&program).unwrap();
+    fs::write(&program, source.replace("\"order\", task", "\"parcel\", task")).unwrap();
+    until("the new program at work", || {
+        dev.press("e");
+        let log = folder.join(".althing/programs/shop/program.log");
+        fs::read_to_string(log).unwrap_or_default().contains("parcel sample").then_some(())
+    });
+
+    // What is expected of a run, met and not met.
+    let test = folder.join("golden.yaml");
+    fs::write(&test, TEST.replace("PLACED", "an order waits")).unwrap();
+    let (came, code) = althing(&folder, &["test", text(&test)]);
+    assert_eq!((&came[0]["passed"], code), (&true.into(), Some(0)), "{came}");
+    let wrong = TEST
+        .replace("60s", "2s")
+        .replace("thanks closed: waiting(order_paid)", "thanks closed: done(ok)");
+    fs::write(&test, wrong).unwrap();
+    let (came, code) = althing(&folder, &["test", text(&test)]);
+    assert_eq!((&came[0]["passed"], code), (&false.into(), Some(1)), "{came}");
+    let told = "branch marked thanks closed is waiting(order_paid), and done(ok) was expected";
+    assert_eq!(came[0]["differences"], serde_json::json!([told]));
+    dev.quit();
+
+    for (options, code) in [(["--liar", "7"], "CLI-0008"), (["--nodes", "2"], "CLI-0009")] {
+        let mut command = Command::new(binary());
+        let output = command.arg("dev").arg(&folder).args(options).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(code), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn with_fast_time_a_wait_of_days_ends_in_seconds() {
+    let (_place, folder) = folder();
+    let mut dev = Dev::start(&folder, &["--fast-time"]);
+    dev.press("e");
+    dev.says("skipped 604");
+    let run = until("the end of the run", || {
+        let (runs, _) = althing(&folder, &["run", "list", "--status", "done"]);
+        runs.get(0).cloned()
+    });
+    let (started, ended) = (run["started_at"].as_u64().unwrap(), run["ended_at"].as_u64().unwrap());
+    assert!(ended - started > 7 * 86_400_000, "{run}");
+    let expired = run["branches"].as_array().unwrap().iter().find(|it| it["steps"][2] == "expired");
+    assert_eq!(expired.unwrap()["status"], "done", "{run}");
+    // The file of tests that comes with a new application holds.
+    let (came, code) = althing(&folder, &["test"]);
+    assert_eq!(code, Some(0), "{came}");
+    dev.quit();
+}

@@ -1,0 +1,11 @@
+//! Every command about applications, events, runs and programs, with real processes: what it does,
+//! and a failure of it with its code.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod application;
+mod dev;
+mod imported;
+mod program;
+mod stage;
+mod wrapped;

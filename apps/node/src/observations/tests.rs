@@ -1,5 +1,5 @@
 use althing_types::BlobRef;
-use althing_work::observing::REFUSED_MAX;
+use althing_work::observing::{Place as InLine, REFUSED_MAX};
 
 use super::*;
 
@@ -129,7 +129,7 @@ async fn a_full_line_says_so() {
         for number in 0..PENDING_MAX {
             let mut key = Hash::ZERO;
             key.0[..8].copy_from_slice(&number.to_be_bytes());
-            assert!(matches!(line.accept(key, oneshot::channel().0), Place::Write));
+            assert!(matches!(line.accept(key, oneshot::channel().0), InLine::Write));
         }
     }
     let (first, data) = observe(1);

@@ -64,7 +64,8 @@ fn a_contracts_logs_are_events_and_its_tokens_are_transferred() {
     assert_eq!(sent["status"], "sent", "{sent}");
     let events = inbox.wait(1);
     assert_eq!(events[0]["type"], "log");
-    let word = |address: &str| format!("0x{:0>64}", address[2..].to_lowercase());
+    let word =
+        |address: &str| format!("0x{:0>64}", address.trim_start_matches("0x").to_lowercase());
     let topics = json!([format!("0x{topic}"), word(PAYER), word(OTHER)]);
     assert_eq!(events[0]["data"]["topics"], topics);
     assert_eq!(events[0]["data"]["data"], format!("0x{:064x}", 7));

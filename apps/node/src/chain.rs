@@ -108,8 +108,11 @@ impl Chain {
     /// Takes a transaction into the mempool.
     pub(crate) fn admit(&self, bytes: &[u8]) -> Result<(Hash, Encoded), SubmitError> {
         let transaction = self.reader.authenticate(bytes).map_err(NotAdmitted::Invalid)?;
-        let hash = self.lock().admit(transaction)?;
+        let mut replica = self.lock();
+        let hash = replica.admit(transaction)?;
+        // Told under the lock: who looks for work meanwhile would take it back, having seen nothing.
         self.work.send_if_modified(|work| !std::mem::replace(work, true));
+        drop(replica);
         Ok((hash, bytes.into()))
     }
 
@@ -138,9 +141,11 @@ impl Chain {
             let (key, _) = entries.into_iter().next()?;
             keys::due_time(&key)
         });
-        let ready = self.lock().mempool().has_ready(head.next_height());
+        let replica = self.lock();
+        let ready = replica.mempool().has_ready(head.next_height());
         let has_work = ready || due.is_some_and(|due| due <= now);
         self.work.send_if_modified(|work| std::mem::replace(work, has_work) != has_work);
+        drop(replica);
         due
     }
 }

@@ -61,14 +61,18 @@ pub(crate) fn begin<V: View>(
     await_until(ledger, execution, now)
 }
 
-/// Whether exactly one node can be drawn.
+/// Whether exactly one node can be drawn, and is still in office: the candidates were fixed when the
+/// block first asked for them.
 fn is_decided<V: View>(ledger: &mut Ledger<'_, V>, execution: &Execution) -> Result<bool, Fault> {
     let (_, roster) = ledger.roster(&execution.service)?;
     let allowed = &execution.nodes;
     let can_sit = |candidate: &&Candidate| {
         candidate.weight > 0 && (allowed.is_empty() || allowed.contains(&candidate.node))
     };
-    Ok(roster.candidates.iter().filter(can_sit).count() == 1)
+    let mut candidates = roster.candidates.iter().filter(can_sit);
+    let (Some(only), None) = (candidates.next(), candidates.next()) else { return Ok(false) };
+    let offer = ledger.offer(&execution.service, &only.node)?;
+    Ok(offer.is_some_and(|offer| offer.status == OfferStatus::Active))
 }
 
 /// Moves an execution on whose deadline has passed, or whose turn to be drawn has come.

@@ -130,6 +130,8 @@ struct Checkpoint {
     event_changes: usize,
     run_changes: usize,
     set_changed: bool,
+    /// Whose candidates were fixed already.
+    rosters: Vec<Hash>,
 }
 
 impl<'s, V: View> Ledger<'s, V> {
@@ -312,6 +314,7 @@ impl<'s, V: View> Ledger<'s, V> {
             event_changes: self.event_changes.len(),
             run_changes: self.run_changes.len(),
             set_changed: self.set_changed,
+            rosters: self.rosters.keys().copied().collect(),
         }
     }
 
@@ -323,6 +326,8 @@ impl<'s, V: View> Ledger<'s, V> {
         self.event_changes.truncate(checkpoint.event_changes);
         self.run_changes.truncate(checkpoint.run_changes);
         self.set_changed = checkpoint.set_changed;
+        // Those that were fixed since may have had offers that are undone.
+        self.rosters.retain(|service, _| checkpoint.rosters.contains(service));
     }
 
     // Records.

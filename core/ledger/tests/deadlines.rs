@@ -20,6 +20,24 @@ fn a_committee_is_drawn_with_the_beacon_of_the_block_after_the_call() {
 }
 
 #[test]
+fn who_alone_can_be_drawn_is_seated_in_the_block_of_the_call() {
+    let mut world = World::new(1);
+    let id = world.call(world.compute(0));
+    let execution = world.chain.execution(&id).unwrap();
+    assert_eq!(execution.phase, Phase::Working);
+    assert_eq!(execution.draws[0].height, world.chain.height);
+    assert_eq!(execution.due, world.chain.time.after(1_500));
+    assert_eq!(world.run(id, |_, _| says(truth())).conclusion, Some(Conclusion::Accepted(truth())));
+
+    // With a second candidate, or with a checker, chance decides, and waits for its beacon.
+    let mut two = World::new(2);
+    let id = two.call(two.compute(0));
+    assert_eq!(two.chain.execution(&id).unwrap().phase, Phase::Created);
+    let id = world.call(world.compute(1));
+    assert_eq!(world.chain.execution(&id).unwrap().phase, Phase::Created);
+}
+
+#[test]
 fn without_candidates_the_draw_is_tried_eight_times_and_the_fee_comes_back() {
     let mut world = World::new(1);
     let started = world.chain.time;
@@ -187,7 +205,8 @@ fn opinions_opened_in_time_end_the_wait() {
 
 #[test]
 fn what_is_due_beyond_the_limit_of_a_block_waits_for_the_next() {
-    let mut world = World::new(1);
+    // Two candidates: one alone would be seated at once.
+    let mut world = World::new(2);
     let call = althing_types::Operation::Call(world.compute(0));
     world.chain.block(|block| {
         for _ in 0..3 {

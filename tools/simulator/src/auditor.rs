@@ -65,8 +65,9 @@ pub(crate) struct Input {
 }
 
 /// The edges that the ledger documents, by name of phase; `-` is before the call.
-const EDGES: [(&str, &str); 16] = [
+const EDGES: [(&str, &str); 17] = [
     ("-", "Created"),
+    ("-", "Working"),
     ("Created", "Created"),
     ("Created", "Working"),
     ("Created", "Settled"),

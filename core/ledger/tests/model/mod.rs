@@ -257,6 +257,14 @@ impl Game {
             {
                 let change = events.changes.pop_front().expect("a call is told");
                 assert_eq!((change.execution, change.step), (*id, Step::Created));
+                // Who alone can be drawn is seated in the same breath.
+                if events
+                    .changes
+                    .front()
+                    .is_some_and(|next| (next.execution, &next.step) == (*id, &Step::Drawn))
+                {
+                    events.changes.pop_front();
+                }
             }
         }
     }

@@ -43,6 +43,8 @@ use crate::{Effect, Fate, Input, JobId, Machine, News, Note, Outbox, OutboxConfi
 const TICK: Duration = Duration::from_millis(250);
 /// Most operations of other parts of the node that are taken in one go.
 const REQUESTS_MAX: usize = 1_024;
+/// Most ended tasks that are looked at in one go.
+const DONE_MAX: usize = 256;
 /// Most records that are made durable in one go.
 const KEEP_MAX: usize = 256;
 
@@ -137,7 +139,14 @@ pub async fn drive<L: LedgerAccess>(
                 Err(RecvError::Closed) => break,
             },
             Some(operation) = requests.recv() => driver.ask(operation, &mut requests),
-            Some(done) = driver.tasks.join_next() => driver.done(done)?,
+            Some(done) = driver.tasks.join_next() => {
+                driver.done(done)?;
+                // What ended meanwhile goes along: under one signature, and to the disk together.
+                for _ in 0..DONE_MAX {
+                    let Some(done) = driver.tasks.try_join_next() else { break };
+                    driver.done(done)?;
+                }
+            }
             Some(kept) = driver.keeper.join_next() => driver.kept(kept)?,
             _ = ticks.tick() => driver.step(Input::Tick),
             () = tokio::time::sleep(wait), if wait_ms.is_some() => {}

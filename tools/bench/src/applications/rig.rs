@@ -11,6 +11,7 @@ use althing_application::{ApplicationFile, Catalogue};
 use althing_keys::{AccountKey, NodeKeys};
 use althing_manifest::{Manifest, ServiceFile, id_hash};
 use althing_node::dev_network::DevNetwork;
+use althing_node::folder::{Folder, Settings};
 use althing_types::{
     Amount, ApplicationTerms, ChainId, Deploy, Eip712, Hash, Height, Name, Nonce, Offer, Operation,
     Publish, Transaction, Visibility, application_id, event_key, tagged,
@@ -110,6 +111,12 @@ impl Rig {
     pub(crate) async fn start(stage: &Stage, name: &str, nodes: usize) -> Result<Self> {
         let network = stage.network(name, nodes, &[])?;
         let home = network.nodes.first().context("there are nodes")?;
+        if nodes == 1 {
+            // It has the machine for itself: as many tasks at a time as an operator's node.
+            let folder = Folder::new(&home.folder);
+            let tasks_max = Settings::default().tasks_max;
+            folder.write_settings(&Settings { tasks_max, ..folder.settings()? })?;
+        }
         let socket = home.folder.join("commits.sock");
         let followed = Followed::new(UnixListener::bind(&socket).context("opening a socket")?);
         let socket = socket.to_str().context("the folder's path is not text")?.to_owned();

@@ -190,7 +190,9 @@ impl Rig {
             let node = self.network.nodes.get(number).context("there is such a node")?;
             let key = NodeKeys::load(&node.folder)?.account;
             match component {
-                Some(component) => drop(client.put_blob(component)?),
+                Some(component) => {
+                    client.put_blob(component)?;
+                }
                 None => {
                     let operator = client.viewing(&self.operator(&key));
                     let token = operator.connect(&ServiceKey::Id(id), url)?.token;

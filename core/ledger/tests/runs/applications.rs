@@ -216,7 +216,7 @@ fn what_was_replaced_or_removed_can_be_deployed_again_as_it_was() {
     assert_eq!(world.chain.rejected(&world.caller, again), "LED-0052");
     world.chain.done(&world.caller, Operation::Remove(Remove { application: old }));
     let mut lie = first.clone();
-    lie.terms.plan = second.terms.plan.clone();
+    lie.terms.plan = second.terms.plan;
     assert_eq!(world.chain.rejected(&world.caller, Operation::Deploy(lie)), "LED-0052");
 
     // While its last run goes on, and after that.

@@ -32,6 +32,9 @@ version: 1.0.0
 services: { orders: bench/orders@1, timing: bench/timing@1 }
 when: orders.ordered
 then:
+  - id: begun
+    do: timing.quick
+    with: { order: \"${ event.order }\" }
   - id: it
     await: { event: orders.paid, where: { order: \"${ event.order }\" } }
     do: timing.quick

@@ -22,6 +22,8 @@ use crate::cost::quantile;
 
 /// How long an event may take to be acknowledged, and a run to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// After which a busy node is asked again.
+const BUSY: Duration = Duration::from_millis(50);
 
 /// What a measurement came to.
 #[derive(Clone, Debug)]
@@ -88,6 +90,13 @@ impl Connection {
 
     /// Posts an event; returns when it is acknowledged.
     pub(crate) async fn post(&mut self, source: &Source, body: String) -> Result<()> {
+        let taken = self.offer(source, body).await?;
+        ensure!(taken, "an event was not taken: the node has as many in line as fit");
+        Ok(())
+    }
+
+    /// Posts an event; false if the node is busy.
+    async fn offer(&mut self, source: &Source, body: String) -> Result<bool> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(&source.path)
@@ -99,11 +108,11 @@ impl Connection {
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         ensure!(
-            status == StatusCode::ACCEPTED,
+            matches!(status, StatusCode::ACCEPTED | StatusCode::SERVICE_UNAVAILABLE),
             "an event was not taken: {status}, {}",
             String::from_utf8_lossy(&body)
         );
-        Ok(())
+        Ok(status == StatusCode::ACCEPTED)
     }
 
     async fn run(&mut self, order: &Order, followed: &Followed, number: u64) -> Result<Sample> {
@@ -171,7 +180,8 @@ pub(crate) async fn measure(
     })
 }
 
-/// Posts `count` events over `connections`, and waits for their acknowledgements only.
+/// Posts `count` events over `connections`, and waits for their acknowledgements only; one for which a
+/// busy node has no room is posted again.
 pub(crate) async fn pour(order: Order, count: u64, connections: usize) -> Result<()> {
     let (order, next) = (Arc::new(order), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
@@ -186,7 +196,11 @@ pub(crate) async fn pour(order: Order, count: u64, connections: usize) -> Result
                 }
                 let id = format!("{}-{number}", order.prefix);
                 let body = order.source.body(&id, &format!(r#"{{"order":"{id}"}}"#));
-                connection.post(&order.source, body).await?;
+                let begun = Instant::now();
+                while !connection.offer(&order.source, body.clone()).await? {
+                    ensure!(begun.elapsed() < PATIENCE, "the node has no room for {id}");
+                    tokio::time::sleep(BUSY).await;
+                }
             }
         });
     }

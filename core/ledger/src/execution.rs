@@ -28,7 +28,7 @@ use crate::books::{Holds, Pot};
 /// What an execution waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Phase {
-    /// For a committee: drawn with the beacon of the next block.
+    /// For a committee: drawn with the beacon of the next block, unless one node alone can be drawn.
     Created,
     /// For the committee's seals, or for the executor's open answer.
     Working,

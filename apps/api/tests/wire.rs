@@ -33,10 +33,10 @@ fn operations() -> Vec<Operation> {
         Operation::Unjail(Unjail {}),
         Operation::Evidence(Evidence {
             validator: Address([1; 20]),
-            first: vote(VoteKind::Prevote, None),
-            second: vote(VoteKind::Precommit, Some(Hash([8; 32]))),
+            first: vote(VoteKind::Prevote, None).into(),
+            second: vote(VoteKind::Precommit, Some(Hash([8; 32]))).into(),
         }),
-        Operation::Publish(Publish { terms: service_terms() }),
+        Operation::Publish(Publish { terms: service_terms().into() }),
         Operation::Publish(Publish {
             terms: ServiceTerms {
                 tasks: service_terms()
@@ -45,7 +45,8 @@ fn operations() -> Vec<Operation> {
                     .map(|task| TaskTerms { verification: Verification::Method, ..task })
                     .collect(),
                 ..service_terms()
-            },
+            }
+            .into(),
         }),
         Operation::Offer(Offer {
             service,
@@ -174,12 +175,12 @@ fn applications() -> Vec<Operation> {
     let grantees = Visibility::Private(vec![Address([1; 20]), Address([2; 20])]);
     vec![
         Operation::Deploy(Deploy {
-            terms: terms(grantees, plan),
+            terms: terms(grantees, plan).into(),
             deposit: amount("100"),
             replaces: Some(Hash([0xa1; 32])),
         }),
         Operation::Deploy(Deploy {
-            terms: terms(Visibility::Public, only_used),
+            terms: terms(Visibility::Public, only_used).into(),
             deposit: Amount::ZERO,
             replaces: None,
         }),

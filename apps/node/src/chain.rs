@@ -12,11 +12,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use althing_ledger::keys;
 use althing_replica::{Committed, NotAdmitted, Reader, Refusal, Replica, SubmitError};
-use althing_state::View as _;
 use althing_types::{Hash, SignedTransaction, TimeMs};
 use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::clock;
 
 /// How many commits a slow listener may lag behind before it has to look at the state again.
 const COMMITS_BUFFERED: usize = 256;
@@ -50,8 +50,11 @@ impl Chain {
     pub(crate) fn new(mut replica: Replica) -> (Arc<Self>, mpsc::Receiver<Encoded>) {
         let (commits, _) = broadcast::channel(COMMITS_BUFFERED);
         let (gossip, to_gossip) = mpsc::channel(GOSSIP_BUFFERED);
-        let sender = commits.clone();
+        let (sender, work) = (commits.clone(), watch::Sender::new(false));
+        let known = work.clone();
+        // Both are told from the commit itself: consensus asks for work as soon as it has ended.
         replica.on_commit(Box::new(move |committed| {
+            tell_of_work(&known, committed.next.is_worth_making(clock::now()));
             sender.send(Arc::new(committed)).ok(); // nobody listens during the start
         }));
         let reader = replica.reader();
@@ -59,7 +62,7 @@ impl Chain {
             replica: Arc::new(Mutex::new(replica)),
             reader,
             commits,
-            work: watch::Sender::new(false),
+            work,
             gossip,
             own: Mutex::default(),
         };
@@ -110,8 +113,7 @@ impl Chain {
         let transaction = self.reader.authenticate(bytes).map_err(NotAdmitted::Invalid)?;
         let mut replica = self.lock();
         let hash = replica.admit(transaction)?;
-        // Told under the lock: who looks for work meanwhile would take it back, having seen nothing.
-        self.work.send_if_modified(|work| !std::mem::replace(work, true));
+        tell_of_work(&self.work, true);
         drop(replica);
         Ok((hash, bytes.into()))
     }
@@ -136,18 +138,18 @@ impl Chain {
 
     /// Decides anew whether the next block is worth making; returns when the next deadline is due.
     pub(crate) fn look_for_work(&self, now: TimeMs) -> Option<TimeMs> {
-        let head = self.reader.head();
-        let due = head.view.range(keys::DUE, None, 1).ok().and_then(|entries| {
-            let (key, _) = entries.into_iter().next()?;
-            keys::due_time(&key)
-        });
         let replica = self.lock();
-        let ready = replica.mempool().has_ready(head.next_height());
-        let has_work = ready || due.is_some_and(|due| due <= now);
-        self.work.send_if_modified(|work| std::mem::replace(work, has_work) != has_work);
+        // A state that cannot be read is a fault that the next block meets.
+        let next = replica.next().ok()?;
+        tell_of_work(&self.work, next.is_worth_making(now));
         drop(replica);
-        due
+        next.due
     }
+}
+
+/// To be called under the replica's lock: who looks for work meanwhile would take it back.
+fn tell_of_work(work: &watch::Sender<bool>, has_work: bool) {
+    work.send_if_modified(|work| std::mem::replace(work, has_work) != has_work);
 }
 
 /// True if the transaction is no news, which is no error when it comes from a peer.

@@ -59,11 +59,23 @@ fn broadcast(network: &dyn Network, frame: &[Encoded]) {
 pub(crate) async fn receive(network: Arc<dyn Network>, chain: Arc<Chain>) {
     let (sender, mut frames) = mpsc::channel(FRAMES_BUFFERED);
     network.subscribe(&[Lane::Transactions], &[], Arc::new(Receiver(sender)));
-    while let Some((from, payload)) = frames.recv().await {
-        let (chain, relays) = (chain.clone(), relays(&*network, &chain, from));
-        let taken = tokio::task::spawn_blocking(move || take(&chain, &payload, relays)).await;
-        if let Ok(Err(Garbled)) | Err(_) = taken {
-            tracing::debug!(%from, "a frame of transactions was garbled");
+    let mut batch = Vec::new();
+    // All that has come meanwhile goes to the other thread at once.
+    while frames.recv_many(&mut batch, FRAMES_BUFFERED).await > 0 {
+        let relayed = batch.drain(..).map(|(from, payload)| {
+            let relays = relays(&*network, &chain, from);
+            (from, payload, relays)
+        });
+        let (chain, relayed) = (chain.clone(), relayed.collect::<Vec<_>>());
+        let all = move || {
+            for (from, payload, relays) in relayed {
+                if let Err(Garbled) = take(&chain, &payload, relays) {
+                    tracing::debug!(%from, "a frame of transactions was garbled");
+                }
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(all).await {
+            tracing::debug!(%error, "frames of transactions were not taken");
         }
     }
 }

@@ -119,7 +119,12 @@ async fn report(
 /// Takes what consensus has seen of double votes to the ledger.
 async fn accuse(chain: Arc<Chain>, ask: mpsc::Sender<Operation>) {
     let mut commits = chain.commits();
-    while !matches!(commits.recv().await, Err(RecvError::Closed)) {
+    loop {
+        match commits.recv().await {
+            Ok(committed) if !committed.accuses => continue,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
         let chain = chain.clone();
         let taken = tokio::task::spawn_blocking(move || chain.lock().take_evidence()).await;
         for evidence in taken.unwrap_or_default() {

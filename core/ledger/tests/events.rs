@@ -468,7 +468,7 @@ fn a_service_may_only_observe() {
     let mut watch = terms("acme/watch@1.0.0");
     watch.tasks.clear();
     watch.module = None;
-    let publish = Operation::Publish(althing_types::Publish { terms: watch });
+    let publish = Operation::Publish(althing_types::Publish { terms: watch.into() });
     world.chain.done(&world.developer, publish);
 }
 

@@ -109,7 +109,7 @@ fn odd_amounts_are_split_without_a_remainder_getting_lost() {
         (task.price, task.check_price) = (units(7), units(7));
     }
     let service = odd.id();
-    world.chain.done(&world.developer, Operation::Publish(Publish { terms: odd }));
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms: odd.into() }));
     world.chain.block(|block| {
         for node in &world.nodes {
             block.send(node, vec![crate::common::world::offer_of(service, node, node.address())]);
@@ -134,7 +134,7 @@ fn a_price_that_does_not_fit_is_no_gift() {
     let mut dear = terms("acme/dear@1.0.0");
     dear.tasks[1].check_price = units(u128::MAX / 2);
     let service = dear.id();
-    world.chain.done(&world.developer, Operation::Publish(Publish { terms: dear }));
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms: dear.into() }));
     let call = althing_types::Call { service, ..world.find(3) };
     assert_eq!(world.chain.rejected(&world.caller, Operation::Call(call)), "LED-0029");
 }

@@ -47,9 +47,9 @@ fn a_task_that_nobody_can_check_is_called_without_checkers_or_not_at_all() {
     let mut cheap = terms.clone();
     cheap.tasks[0].check_price = tokens(1);
     let (service, developer) = (terms.id(), &world.developer);
-    let refused = Operation::Publish(Publish { terms: cheap });
+    let refused = Operation::Publish(Publish { terms: cheap.into() });
     assert_eq!(world.chain.rejected(developer, refused), "LED-0018", "a price that nobody pays");
-    world.chain.done(developer, Operation::Publish(Publish { terms }));
+    world.chain.done(developer, Operation::Publish(Publish { terms: terms.into() }));
     for node in &world.nodes {
         world.chain.done(node, offer_of(service, node, node.address()));
     }

@@ -10,7 +10,7 @@ use crate::common::{World, actor, tokens};
 use crate::transfers::transfer;
 
 fn publish(terms: ServiceTerms) -> Operation {
-    Operation::Publish(Publish { terms })
+    Operation::Publish(Publish { terms: terms.into() })
 }
 
 #[test]

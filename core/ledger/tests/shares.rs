@@ -55,7 +55,7 @@ fn world(odd: &Odd) -> World {
         task.check_price = units(if deterministic { odd.price } else { odd.check_price });
     }
     let service = terms.id();
-    world.chain.done(&world.developer, Operation::Publish(Publish { terms }));
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms: terms.into() }));
     world.chain.block(|block| {
         for node in &world.nodes {
             block.send(node, vec![offer_of(service, node, node.address())]);

@@ -250,7 +250,7 @@ fn block_id(n: u8) -> Option<BlockId> {
 }
 
 fn evidence(validator: Address, first: SignedVote, second: SignedVote) -> Operation {
-    Operation::Evidence(Evidence { validator, first, second })
+    Operation::Evidence(Evidence { validator, first: first.into(), second: second.into() })
 }
 
 fn double_vote(by: &Actor) -> Operation {

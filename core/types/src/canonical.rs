@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use borsh::io::{ErrorKind, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Bytes or text that are not what they claim to be.
@@ -71,9 +72,39 @@ pub fn decode<T: BorshDeserialize + BorshSerialize>(
     if bytes.len() > bytes_max {
         return Err(Malformed::TooLong { max: bytes_max, found: bytes.len() });
     }
-    let value: T = borsh::from_slice(bytes).map_err(|_| Malformed::Bytes { what })?;
-    if encode(&value) != bytes {
-        return Err(Malformed::Bytes { what });
+    let mut rest = bytes;
+    let value = decode_next(&mut rest, what)?;
+    if rest.is_empty() { Ok(value) } else { Err(Malformed::Bytes { what }) }
+}
+
+/// Decodes the value with which `bytes` begin, as [`decode`] does, and moves `bytes` behind it.
+///
+/// # Errors
+///
+/// [`Malformed::Bytes`] if no canonical value is there; where `bytes` are then is not told.
+pub(crate) fn decode_next<T: BorshDeserialize + BorshSerialize>(
+    bytes: &mut &[u8],
+    what: &'static str,
+) -> Result<T, Malformed> {
+    let malformed = |_| Malformed::Bytes { what };
+    let begin = *bytes;
+    let value = T::deserialize(bytes).map_err(malformed)?;
+    let taken = begin.len().saturating_sub(bytes.len());
+    let mut same = Same(begin.get(..taken).unwrap_or_default());
+    value.serialize(&mut same).map_err(malformed)?;
+    if same.0.is_empty() { Ok(value) } else { Err(Malformed::Bytes { what }) }
+}
+
+/// Takes nothing but the bytes that are expected: encoding again needs no memory.
+struct Same<'a>(&'a [u8]);
+
+impl Write for Same<'_> {
+    fn write(&mut self, written: &[u8]) -> borsh::io::Result<usize> {
+        self.0 = self.0.strip_prefix(written).ok_or(ErrorKind::InvalidData)?;
+        Ok(written.len())
     }
-    Ok(value)
+
+    fn flush(&mut self) -> borsh::io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,6 +1,7 @@
 //! Everything that an account can ask of the ledger. Each operation's rules are one file of
 //! `althing-ledger`.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -11,7 +12,10 @@ use crate::{
     Opening, Outcome, PublicKey, Round, ServiceTerms, VoteKind, VoteSignature,
 };
 
-/// One request to the ledger. Its [`Display`](fmt::Display) is what a wallet shows and signs.
+/// One request to the ledger. What is rare and large is boxed, since a block has thousands: two
+/// transfers in a list should not take the room of two applications.
+///
+/// Its [`Display`](fmt::Display) is what a wallet shows and signs.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Operation {
     /// Moves tokens.
@@ -110,16 +114,16 @@ pub struct Evidence {
     /// The accused.
     pub validator: Address,
     /// The vote for the smaller block id (nil is smallest).
-    pub first: SignedVote,
+    pub first: Box<SignedVote>,
     /// The vote for the larger block id.
-    pub second: SignedVote,
+    pub second: Box<SignedVote>,
 }
 
 /// Registers a service.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Publish {
     /// The terms of its manifest.
-    pub terms: ServiceTerms,
+    pub terms: Box<ServiceTerms>,
 }
 
 /// Offers a service, or prolongs and adds to an offer.
@@ -227,7 +231,7 @@ pub struct Observe {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Deploy {
     /// What is deployed.
-    pub terms: ApplicationTerms,
+    pub terms: Box<ApplicationTerms>,
     /// Moved from the sender to the application's deposit.
     pub deposit: Amount,
     /// The application that it replaces: it starts no more runs, and its runs stay on their plan.
@@ -321,5 +325,16 @@ impl fmt::Display for Operation {
             Self::Repeat(o) => write!(f, "repeat step {} of run {}", o.step, o.run),
             Self::Cancel(o) => write!(f, "cancel run {}", o.run),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_operations_do_not_make_the_frequent_ones_large() {
+        // A block's operations are one list: each takes the room of the largest.
+        assert!(size_of::<Operation>() <= 192, "{} bytes", size_of::<Operation>());
     }
 }

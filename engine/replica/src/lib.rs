@@ -45,6 +45,6 @@ pub use memory::{FailedWrite, MemoryStore};
 pub use mempool::{Limits, Mempool, NotAdmitted, Refusal};
 pub use proposal::{BadBlock, DRIFT_MS_MAX};
 pub use reader::{Head, ReadError, Reader};
-pub use replica::{Committed, Config, Listener, Ports, Replica, SubmitError};
+pub use replica::{Committed, Config, Listener, Next, Ports, Replica, SubmitError};
 pub use rules::{Archived, BeaconSigner, Clock, Subject};
 pub use view::CommittedView;

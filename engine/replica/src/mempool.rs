@@ -19,7 +19,7 @@
 //! - Invariants: the three indices hold the same transactions; the bounds hold after every call.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use althing_ledger::{Account, Authenticated, Invalid};
@@ -139,7 +139,7 @@ pub struct Mempool {
     limits: Limits,
     parameters: Parameters,
     queues: BTreeMap<Address, Queue>,
-    by_hash: BTreeMap<Hash, (Address, Nonce)>,
+    by_hash: HashMap<Hash, Arc<Authenticated>>,
     by_expiry: BTreeSet<(Height, Hash)>,
     /// Accounts by how many transactions they have here.
     by_size: BTreeSet<(usize, Address)>,
@@ -150,12 +150,12 @@ pub struct Mempool {
 impl Mempool {
     /// An empty pool.
     #[must_use]
-    pub const fn new(limits: Limits, parameters: Parameters) -> Self {
+    pub fn new(limits: Limits, parameters: Parameters) -> Self {
         Self {
             limits,
             parameters,
             queues: BTreeMap::new(),
-            by_hash: BTreeMap::new(),
+            by_hash: HashMap::new(),
             by_expiry: BTreeSet::new(),
             by_size: BTreeSet::new(),
             bytes: 0,
@@ -184,8 +184,7 @@ impl Mempool {
     /// The waiting transaction with this hash.
     #[must_use]
     pub fn find(&self, hash: &Hash) -> Option<&Arc<Authenticated>> {
-        let (account, nonce) = self.by_hash.get(hash)?;
-        Some(&self.queues.get(account)?.waiting.get(nonce)?.transaction)
+        self.by_hash.get(hash)
     }
 
     /// The nonce that the account's next transaction should carry, those waiting here included.
@@ -227,7 +226,7 @@ impl Mempool {
         self.by_size.remove(&(queue.waiting.len(), address));
         queue.fees = queue.fees.saturating_add(fee);
         self.bytes = self.bytes.saturating_add(transaction.bytes());
-        self.by_hash.insert(hash, (address, nonce));
+        self.by_hash.insert(hash, Arc::clone(&transaction));
         self.by_expiry.insert((transaction.transaction().expires, hash));
         queue.waiting.insert(nonce, Waiting { transaction, arrival: self.arrivals });
         self.by_size.insert((queue.waiting.len(), address));
@@ -351,10 +350,11 @@ impl Mempool {
 
     /// Forgets a transaction.
     pub fn remove(&mut self, hash: &Hash) {
-        let Some((address, nonce)) = self.by_hash.remove(hash) else { return };
+        let Some(transaction) = self.by_hash.remove(hash) else { return };
+        let (address, nonce) = (transaction.account(), transaction.transaction().nonce);
         let Some(queue) = self.queues.get_mut(&address) else { return };
         self.by_size.remove(&(queue.waiting.len(), address));
-        if let Some(Waiting { transaction, arrival: _ }) = queue.waiting.remove(&nonce) {
+        if queue.waiting.remove(&nonce).is_some() {
             self.bytes = self.bytes.saturating_sub(transaction.bytes());
             queue.fees = queue.fees.saturating_sub(transaction.fee(&self.parameters));
             self.by_expiry.remove(&(transaction.transaction().expires, *hash));

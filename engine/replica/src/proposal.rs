@@ -92,11 +92,32 @@ pub(crate) struct Candidate {
     pub(crate) checked: Option<(BlockId, Result<(), BadBlock>)>,
 }
 
+impl Candidate {
+    /// The block that was kept.
+    pub(crate) fn decode(&self) -> Result<Decoded, Fault> {
+        decode(&self.bytes)
+            .ok_or_else(|| Fault::new("decoding a kept block", "it is not what was kept"))
+    }
+}
+
+/// A block whose body is the one that its id commits to.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) header: Header,
+    pub(crate) beacon_proof: BeaconProof,
+    /// With their hashes.
+    pub(crate) transactions: Vec<(Hash, SignedTransaction)>,
+}
+
 /// Decodes a block; `None` for bytes that are no block, or not the body that the id commits to.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Block> {
-    let block = Block::decode(bytes).ok()?;
-    let hashes: Vec<Hash> = block.transactions.iter().map(SignedTransaction::hash).collect();
-    (list_root(&hashes) == block.header.transactions_root).then_some(block)
+pub(crate) fn decode(bytes: &[u8]) -> Option<Decoded> {
+    let (block, hashes) = Block::decode_hashed(bytes).ok()?;
+    let Block { header, beacon_proof, transactions } = block;
+    (list_root(&hashes) == header.transactions_root).then(|| Decoded {
+        header,
+        beacon_proof,
+        transactions: hashes.into_iter().zip(transactions).collect(),
+    })
 }
 
 /// What depends on the moment at which a block was proposed here.
@@ -123,12 +144,12 @@ pub(crate) fn proven_beacon(
 
 /// Whether a block may follow `head`, by everything that follows from the chain alone.
 pub(crate) fn check(
-    block: Block,
+    block: Decoded,
     head: &Head,
     rules: &Rules,
     mempool: &Mempool,
 ) -> Result<Result<Outcome, BadBlock>, Fault> {
-    let Block { header: claimed, beacon_proof, transactions } = block;
+    let Decoded { header: claimed, beacon_proof, transactions } = block;
     let height: Height = head.next_height();
     if (claimed.chain, claimed.height, claimed.previous) != (rules.chain(), height, head.tip.block)
     {
@@ -203,37 +224,43 @@ fn difference(claimed: &Header, computed: &Header) -> Option<&'static str> {
     fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
 }
 
+/// A transaction on its way to being [`Authenticated`].
+enum Slot {
+    Known(Arc<Authenticated>),
+    Unknown(Hash, Option<Box<SignedTransaction>>),
+}
+
+impl Slot {
+    fn verify(&mut self, rules: &Rules) -> Result<(), BadBlock> {
+        if let Self::Unknown(hash, signed) = self
+            && let Some(signed) = signed.take()
+        {
+            let transaction = *hash;
+            let verified = rules.verify(*signed);
+            *self = Self::Known(
+                verified.map_err(|invalid| BadBlock::BadTransaction { transaction, invalid })?,
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Verifies the signatures that were not verified before.
 fn authenticate_all(
-    transactions: Vec<SignedTransaction>,
+    transactions: Vec<(Hash, SignedTransaction)>,
     rules: &Rules,
     mempool: &Mempool,
 ) -> Result<Vec<Arc<Authenticated>>, BadBlock> {
-    enum Slot {
-        Known(Arc<Authenticated>),
-        Unknown(Hash, Box<SignedTransaction>),
-    }
     let mut slots: Vec<Slot> = transactions
         .into_iter()
-        .map(|signed| {
-            let hash = signed.hash();
+        .map(|(hash, signed)| {
             match mempool.find(&hash).cloned().or_else(|| rules.verified(&hash)) {
                 Some(known) => Slot::Known(known),
-                None => Slot::Unknown(hash, Box::new(signed)),
+                None => Slot::Unknown(hash, Some(Box::new(signed))),
             }
         })
         .collect();
-    let verify = |slots: &mut [Slot]| -> Result<(), BadBlock> {
-        for slot in slots {
-            let Slot::Unknown(hash, signed) = slot else { continue };
-            let (hash, signed) = (*hash, (**signed).clone());
-            let verified = rules.verify(signed);
-            let known = verified
-                .map_err(|invalid| BadBlock::BadTransaction { transaction: hash, invalid })?;
-            *slot = Slot::Known(known);
-        }
-        Ok(())
-    };
+    let verify = |slots: &mut [Slot]| slots.iter_mut().try_for_each(|slot| slot.verify(rules));
     let unknown = slots.iter().filter(|slot| matches!(slot, Slot::Unknown(..))).count();
     if unknown < PARALLEL_FROM {
         verify(&mut slots)?;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use althing_ledger::{Authenticated, Executed, query};
+use althing_ledger::{Authenticated, Executed, keys, query};
+use althing_state::View as _;
 use althing_types::{
     Address, BLOCK_BYTES_MAX, Block, BlockId, Certificate, Evidence, Genesis, Hash, Header, Height,
-    Round, Signatures, ValidatorSet, canonical,
+    Round, Signatures, TimeMs, ValidatorSet, canonical,
 };
 
 use crate::application::{Application, Fault};
@@ -15,7 +16,7 @@ use crate::boot::{self, OpenError};
 use crate::commit::{Commitment, commitment};
 use crate::execute::{Draft, OnRefusal, Outcome, beacon_input, header, run, untrusted};
 use crate::mempool::{Limits, Mempool, NotAdmitted, Refusal};
-use crate::proposal::{self, BadBlock, Candidate, check_moment};
+use crate::proposal::{self, BadBlock, Candidate, Decoded, check_moment};
 use crate::reader::{Head, Reader, decode_certificate};
 use crate::rules::{BeaconSigner, Clock, Rules, Subject};
 use crate::store::{Commit, Store, StoredProposal, Tip};
@@ -83,6 +84,27 @@ pub struct Committed {
     pub executed: Executed,
     /// What its receipts are about, in order.
     pub receipts: Vec<Subject>,
+    /// Whether the next block is worth making at once.
+    pub next: Next,
+    /// Whether [`Replica::take_evidence`] has something.
+    pub accuses: bool,
+}
+
+/// What the next block is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Transactions wait for it.
+    pub ready: bool,
+    /// When the state's earliest deadline is due.
+    pub due: Option<TimeMs>,
+}
+
+impl Next {
+    /// True if at `now` there is something to put into a block, or to do in it.
+    #[must_use]
+    pub fn is_worth_making(&self, now: TimeMs) -> bool {
+        self.ready || self.due.is_some_and(|due| due <= now)
+    }
 }
 
 /// Called after each commit, from the commit itself: it must not wait.
@@ -124,6 +146,8 @@ pub struct Replica {
     reader: Reader,
     mempool: Mempool,
     candidates: BTreeMap<BlockId, Candidate>,
+    /// The block that came last, until it is checked: it need not be decoded a second time.
+    decoded: Option<(BlockId, Decoded)>,
     /// By block, oldest first; all of them follow the tip.
     outcomes: VecDeque<(BlockId, Outcome)>,
     evidence: VecDeque<Evidence>,
@@ -163,6 +187,7 @@ impl Replica {
             reader,
             mempool,
             candidates,
+            decoded: None,
             outcomes: VecDeque::new(),
             evidence: VecDeque::new(),
             listener: None,
@@ -212,6 +237,19 @@ impl Replica {
         let account = query::account(&self.head.view, &transaction.account()).map_err(untrusted)?;
         self.mempool.insert(transaction, &account, self.head.next_height())?;
         Ok(hash)
+    }
+
+    /// Whether the next block is worth making.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if the state cannot be read.
+    pub fn next(&self) -> Result<Next, Fault> {
+        let entries = self.head.view.range(keys::DUE, None, 1).map_err(untrusted)?;
+        Ok(Next {
+            ready: self.mempool.has_ready(self.head.next_height()),
+            due: entries.first().and_then(|(key, _)| keys::due_time(key)),
+        })
     }
 
     /// Evidence against validators, to be submitted as transactions.
@@ -310,8 +348,10 @@ impl Replica {
         {
             return Ok(verdict);
         }
-        let block = Block::decode(&candidate.bytes)
-            .map_err(|malformed| Fault::new("decoding a kept block", malformed))?;
+        let block = match self.decoded.take() {
+            Some((of, block)) if of == *id => block,
+            Some(_) | None => candidate.decode()?,
+        };
         let checked = proposal::check(block, &self.head, &self.rules, &self.mempool)?;
         let verdict = match checked {
             Ok(outcome) => {
@@ -346,9 +386,7 @@ impl Replica {
             .candidates
             .get(id)
             .ok_or_else(|| Fault::new("committing a block", "its body is unknown"))?;
-        let block = Block::decode(&candidate.bytes)
-            .map_err(|malformed| Fault::new("decoding a kept block", malformed))?;
-        proposal::check(block, &self.head, &self.rules, &self.mempool)?
+        proposal::check(candidate.decode()?, &self.head, &self.rules, &self.mempool)?
             .map_err(|bad| Fault::new("committing a decided block", bad).with_code("CON-0001"))
     }
 }
@@ -412,7 +450,7 @@ impl Application for Replica {
         // The header names its proposer, who need not be the one that proposes the block again.
         let next = self.head.next_height();
         let Some(block) = proposal::decode(body) else { return Ok(None) };
-        let header = block.header;
+        let header = block.header.clone();
         if header.height != height || height < next || next.until(height) > HEIGHTS_AHEAD {
             return Ok(None);
         }
@@ -433,6 +471,7 @@ impl Application for Replica {
         });
         if replaces {
             self.keep(id, header, body.to_vec(), false)?;
+            self.decoded = ripe.then_some((id, block));
         }
         Ok(Some((id, ripe && self.is_valid(&id, round)?)))
     }
@@ -504,10 +543,17 @@ impl Application for Replica {
         });
         self.reader.publish(Arc::clone(&self.head));
         self.candidates.retain(|_, candidate| candidate.header.height > height);
+        self.decoded = None;
         self.outcomes.clear();
         self.mempool.committed(height, transactions.iter().map(|t| &**t));
-        if let Some(listener) = &mut self.listener {
-            listener(Committed { block: id, header, executed, receipts: subjects });
+        if self.listener.is_some() {
+            let next = self.next()?;
+            let accuses = !self.evidence.is_empty();
+            let receipts = subjects;
+            let committed = Committed { block: id, header, executed, receipts, next, accuses };
+            if let Some(listener) = &mut self.listener {
+                listener(committed);
+            }
         }
         Ok(())
     }

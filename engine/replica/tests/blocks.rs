@@ -2,14 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use althing_keys::Secp256k1;
 use althing_ledger::{Invalid, audit, query};
 use althing_replica::application::Application as _;
 use althing_replica::store::Store;
-use althing_replica::{BadBlock, DRIFT_MS_MAX, MemoryStore, Ports, Replica};
+use althing_replica::{BadBlock, DRIFT_MS_MAX, MemoryStore, Next, Ports, Replica};
 use althing_state::View as _;
 use althing_types::{
     Address, Amount, BeaconKey, BeaconProof, Block, BlockId, Bond, ChainId, EndpointId, Evidence,
@@ -471,6 +471,28 @@ fn listeners_hear_of_every_commit_once() {
 }
 
 #[test]
+fn a_commit_tells_whether_the_next_block_is_worth_making() {
+    let mut world = World::new(1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let teller = Arc::clone(&told);
+    world.nodes[0].replica.on_commit(Box::new(move |committed| {
+        teller.lock().unwrap().push(committed.next);
+    }));
+    world.round();
+    // One that waits for a nonce that is not here yet is no reason to make a block.
+    let key = account(0);
+    world.submit(&transaction(&key, Nonce(1), vec![transfer(&account(1), 5)]));
+    world.round();
+    world.settle_one_execution();
+    let told = told.lock().unwrap();
+    assert_eq!(told[..2], [Next { ready: false, due: None }; 2]);
+    let due = told.iter().find_map(|next| next.due).expect("an execution has a deadline");
+    let next = Next { ready: false, due: Some(due) };
+    assert!(next.is_worth_making(due) && !next.is_worth_making(TimeMs(due.0 - 1)));
+    assert!(Next { ready: true, due: None }.is_worth_making(TimeMs(0)));
+}
+
+#[test]
 fn evidence_waits_bounded_and_once_per_validator() {
     let mut world = World::new(1);
     let vote = |block| SignedVote {
@@ -483,7 +505,11 @@ fn evidence_waits_bounded_and_once_per_validator() {
     let replica = &mut world.nodes[0].replica;
     for n in 0..200_u8 {
         let (first, second) = (vote(None), vote(Some(Hash::ZERO)));
-        let evidence = Evidence { validator: Address([n / 2; 20]), first, second };
+        let evidence = Evidence {
+            validator: Address([n / 2; 20]),
+            first: first.into(),
+            second: second.into(),
+        };
         replica.misbehaviour(evidence);
     }
     assert_eq!(replica.take_evidence().len(), 64);

@@ -71,7 +71,7 @@ fn double_vote(world: &World) -> Evidence {
         SignedVote { kind, height, round, block, signature: key.sign_vote(&digest) }
     };
     let (first, second) = (vote(None), vote(Some(Hash([2; 32]))));
-    Evidence { validator: key.address(), first, second }
+    Evidence { validator: key.address(), first: first.into(), second: second.into() }
 }
 
 fn head(replica: &Replica) -> Arc<Head> {

@@ -25,7 +25,7 @@ fn operation(ask: &Ask) -> Operation {
     let id = service().id();
     match kind {
         0 | 1 => transfer(&account(other), u128::from(amount) * 1_000),
-        2 => Operation::Publish(Publish { terms: service() }),
+        2 => Operation::Publish(Publish { terms: service().into() }),
         3 => Operation::Offer(Offer {
             service: id,
             stake: Amount::from_base_units(u128::from(amount) * 100_000),

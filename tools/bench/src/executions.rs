@@ -44,8 +44,12 @@ fn publish(network: &DevNetwork, component: &[u8], manifest: &Manifest) -> Resul
     let chain = network.genesis.chain;
     let terms = manifest.terms();
     let service = terms.id();
-    let mut transactions =
-        vec![signed(chain, &person(), 0, vec![Operation::Publish(Publish { terms })])];
+    let mut transactions = vec![signed(
+        chain,
+        &person(),
+        0,
+        vec![Operation::Publish(Publish { terms: terms.into() })],
+    )];
     for node in &network.nodes {
         let client = Client::new(&format!("http://{}", node.api));
         client.put_blob(&manifest.canonical())?;

@@ -81,7 +81,7 @@ fn receipt(validators: usize) -> Result<(Receipt, Hash)> {
     let mut solo = Solo::open(genesis, Arc::new(MemoryStore::new()), keys, beacon(0))?;
     let terms = service()?;
     let service = terms.id();
-    solo.ask(&person(), vec![Operation::Publish(Publish { terms })])?;
+    solo.ask(&person(), vec![Operation::Publish(Publish { terms: terms.into() })])?;
     for n in 0..OFFERS {
         let offer = Offer {
             service,

@@ -17,13 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use althing_consensus_malachite::stepped::{Effect, Input, Stepped};
-use althing_ledger::{OfferStatus, ValidatorStatus, keys, query};
+use althing_ledger::{OfferStatus, ValidatorStatus, query};
 use althing_network::Lane;
 use althing_replica::application::Fault;
 use althing_replica::{
-    Committed, Config, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
+    Committed, Config, Next, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
 };
-use althing_state::View as _;
 use althing_types::{
     Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Observe, Offer, Operation, Resume,
     TimeMs, Unbond, Unjail,
@@ -274,7 +273,7 @@ impl Running {
 
     fn begin(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
         let mut effects = Vec::new();
-        self.look_for_due();
+        self.due = self.engine.application().next()?.due;
         self.engine.start(self.clock.time.duration(), &mut effects)?;
         carry_out(effects, deeds);
         self.worker.begin(&self.reader, self.clock.time.us(), deeds)?;
@@ -492,8 +491,8 @@ impl Running {
             while let Some(committed) = self.next_commit() {
                 let now_us = self.clock.time.us();
                 self.worker.hear(&committed, &self.reader, now_us, deeds)?;
+                self.due = committed.next.due;
                 self.committed.push(committed);
-                self.look_for_due();
             }
             for evidence in self.engine.application_mut().take_evidence() {
                 self.worker.ask(Operation::Evidence(evidence), self.clock.time.us());
@@ -526,19 +525,11 @@ impl Running {
         }
     }
 
-    fn look_for_due(&mut self) {
-        let view = self.reader.view();
-        self.due = view.range(keys::DUE, None, 1).ok().and_then(|entries| {
-            let (key, _) = entries.into_iter().next()?;
-            keys::due_time(&key)
-        });
-    }
-
     /// Tells consensus whether the next block is worth making; true if that changed.
     fn look_for_work(&mut self, deeds: &mut Vec<Deed>) -> Result<bool, Fault> {
-        let next = self.reader.head().next_height();
-        let ready = self.engine.application().mempool().has_ready(next);
-        let work = ready || self.due.is_some_and(|due| due <= self.clock.now());
+        let height = self.reader.head().next_height();
+        let ready = self.engine.application().mempool().has_ready(height);
+        let work = Next { ready, due: self.due }.is_worth_making(self.clock.now());
         if work == self.work {
             return Ok(false);
         }

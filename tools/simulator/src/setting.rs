@@ -197,6 +197,7 @@ pub fn is_right(task: &str, input: &[u8], outcome: &Outcome, output: Option<&[u8
 /// The worker's bounds: small, so that they are met.
 pub const WORKER: Config = Config {
     jobs_max: 64,
+    short_jobs_max: 32,
     short_ms_max: 5_000,
     short: LaneLimits { fetching_max: 8, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },

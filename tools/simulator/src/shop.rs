@@ -303,7 +303,8 @@ impl Deployment {
                     Visibility::Private(Vec::new())
                 },
                 plan: self.compiled.plan().clone(),
-            },
+            }
+            .into(),
             deposit: self.deposit,
             replaces: None,
         }

@@ -89,7 +89,7 @@ impl User {
         if let Some(manifest) = missing {
             if self.number == 0 {
                 let terms = manifest.terms();
-                return Wish::of(vec![Operation::Publish(Publish { terms })]);
+                return Wish::of(vec![Operation::Publish(Publish { terms: terms.into() })]);
             }
         } else if let Some(wish) = self.own(reader, known) {
             return wish;

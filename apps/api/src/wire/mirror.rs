@@ -61,6 +61,15 @@ impl<C, W: Mirror<C>> Mirror<Option<C>> for Option<W> {
     }
 }
 
+impl<C, W: Mirror<C>> Mirror<Box<C>> for Box<W> {
+    fn of(core: Box<C>) -> Self {
+        Self::new(W::of(*core))
+    }
+    fn back(self) -> Box<C> {
+        Box::new((*self).back())
+    }
+}
+
 /// Declares the wire form of a core struct, field by field, with conversions both ways.
 ///
 /// A field that the core gains or loses stops the build here. Unknown fields in JSON are refused:

@@ -62,15 +62,15 @@ mirror! {
         /// The accused.
         validator: AddressText,
         /// The vote for the smaller block id.
-        first: SignedVote,
+        first: Box<SignedVote>,
         /// The vote for the larger block id.
-        second: SignedVote,
+        second: Box<SignedVote>,
     }
 
     /// Registers a service.
     Publish = core::Publish {
         /// The terms of its manifest.
-        terms: ServiceTerms,
+        terms: Box<ServiceTerms>,
     }
 
     /// Offers a service, or prolongs and adds to an offer.
@@ -168,7 +168,7 @@ mirror! {
     /// Deploys an application; the sender owns it.
     Deploy = core::Deploy {
         /// What is deployed.
-        terms: ApplicationTerms,
+        terms: Box<ApplicationTerms>,
         /// Moved from the sender to the application's deposit.
         deposit: AmountText,
         /// The application that it replaces.

@@ -107,7 +107,7 @@ async fn offer(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
     let manifest = manifest();
     let service = manifest.id();
     tokio::task::block_in_place(|| operator.client.put_blob(&manifest.canonical()).unwrap());
-    let publish = Operation::Publish(Publish { terms: manifest.terms() });
+    let publish = Operation::Publish(Publish { terms: manifest.terms().into() });
     node.submit(&transaction(network, 0, vec![publish]).encode()).unwrap();
     let reader = node.reader();
     until(node, "the service", || query::service(&reader.view(), &service).unwrap().is_some())
@@ -145,7 +145,7 @@ async fn deploy(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash 
     };
     let id = application_id(&person().address(), &terms.document.hash);
     let deposit = Amount::from_tokens(100);
-    let deploy = Operation::Deploy(Deploy { terms, deposit, replaces: None });
+    let deploy = Operation::Deploy(Deploy { terms: terms.into(), deposit, replaces: None });
     node.submit(&transaction(network, 1, vec![deploy]).encode()).unwrap();
     let reader = node.reader();
     until(node, "the application", || query::application(&reader.view(), &id).unwrap().is_some())

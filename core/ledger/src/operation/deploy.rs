@@ -41,7 +41,7 @@ pub(super) fn apply<V: View>(
     }
     let record = ApplicationRecord {
         id,
-        terms: terms.clone(),
+        terms: (**terms).clone(),
         owner: sender,
         deployed: ledger.block.height,
         deployed_at: ledger.block.time,

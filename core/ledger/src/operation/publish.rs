@@ -48,7 +48,7 @@ pub(super) fn apply<V: View>(
     }
     ledger.write(alias, &id);
     let record = ServiceRecord {
-        terms: terms.clone(),
+        terms: (**terms).clone(),
         developer: sender,
         published: ledger.block.height,
         offers: 0,

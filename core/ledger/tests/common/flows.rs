@@ -101,7 +101,8 @@ impl World {
                 home: EndpointId([9; 32]),
                 visibility: Visibility::Public,
                 plan,
-            },
+            }
+            .into(),
             deposit: DEPOSIT,
             replaces: None,
         }

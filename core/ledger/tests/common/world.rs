@@ -139,7 +139,7 @@ impl World {
         let mut chain = Chain::new(&start);
         let terms = terms("acme/sums@1.0.0");
         let service = terms.id();
-        chain.done(&developer, Operation::Publish(Publish { terms }));
+        chain.done(&developer, Operation::Publish(Publish { terms: terms.into() }));
         let mut world = Self {
             chain,
             validator: root,

@@ -109,7 +109,7 @@ impl Cast {
                     terms.tasks.clear();
                     terms.events.clear();
                 }
-                Operation::Publish(Publish { terms })
+                Operation::Publish(Publish { terms: terms.into() })
             }
             Ask::Offer { stake, term_ms, known } => Operation::Offer(althing_types::Offer {
                 service: if *known { self.service } else { Hash([9; 32]) },
@@ -149,8 +149,8 @@ impl Cast {
         let second = if same { first } else { Some(Hash([2; 32])) };
         Operation::Evidence(Evidence {
             validator: accused.address(),
-            first: vote(first),
-            second: vote(second),
+            first: vote(first).into(),
+            second: vote(second).into(),
         })
     }
 

@@ -75,5 +75,9 @@ pub fn double_vote(
         && a.block != b.block;
     // `None` is smaller than every id.
     let (first, second) = if a.block < b.block { (a, b) } else { (b, a) };
-    conflict.then_some(Evidence { validator: one.message.validator.0, first, second })
+    conflict.then_some(Evidence {
+        validator: one.message.validator.0,
+        first: first.into(),
+        second: second.into(),
+    })
 }

@@ -274,7 +274,7 @@ impl World {
     /// the execution's id, once it is settled.
     pub fn settle_one_execution(&mut self) -> Hash {
         let service = service();
-        self.ask(&account(0), Operation::Publish(Publish { terms: service.clone() }));
+        self.ask(&account(0), Operation::Publish(Publish { terms: service.clone().into() }));
         for number in 0..self.nodes.len() as u64 {
             let key = validator_key(number);
             let offer = Offer {

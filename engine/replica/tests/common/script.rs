@@ -85,7 +85,7 @@ fn asked(height: u64) -> Vec<SignedTransaction> {
                 };
                 transaction(&key, nonce(0), vec![Operation::Offer(offer)])
             });
-            let publish = Operation::Publish(Publish { terms: service() });
+            let publish = Operation::Publish(Publish { terms: service().into() });
             [transaction(&account(0), nonce(0), vec![publish])].into_iter().chain(offers).collect()
         }
         2 => vec![

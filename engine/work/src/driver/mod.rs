@@ -138,7 +138,10 @@ pub async fn drive<L: LedgerAccess>(
                 Err(RecvError::Lagged(_)) => driver.scan(),
                 Err(RecvError::Closed) => break,
             },
-            Some(operation) = requests.recv() => driver.ask(operation, &mut requests),
+            // What is not taken here waits where it came from, and its intake fills up.
+            Some(operation) = requests.recv(), if driver.machine.keeps_up() => {
+                driver.ask(operation, &mut requests);
+            }
             Some(done) = driver.tasks.join_next() => {
                 driver.done(done)?;
                 // What ended meanwhile goes along: under one signature, and to the disk together.

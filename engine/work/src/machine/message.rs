@@ -21,6 +21,9 @@ pub struct JobId {
 pub struct Config {
     /// Most jobs that are open at once; more are taken up once some of them are done.
     pub jobs_max: usize,
+    /// With as many jobs of short tasks open, the node brings the ledger nothing new of its own: each
+    /// event would bring more of them, whose deadlines are near.
+    pub short_jobs_max: usize,
     /// Tasks whose time limit is at most this are short, in milliseconds.
     pub short_ms_max: u32,
     /// Places for short tasks.
@@ -41,6 +44,7 @@ impl Config {
         let processors = processors.max(1);
         Self {
             jobs_max: 8192,
+            short_jobs_max: 1024,
             short_ms_max: 5_000,
             short: LaneLimits { fetching_max: 64, running_max: processors },
             long: LaneLimits { fetching_max: 16, running_max: (processors / 2).max(1) },
@@ -171,7 +175,6 @@ pub enum Holder {
 
 /// What the machine asks for. Effects are carried out in order, each begun before the next.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an effect is carried out at once, never kept")]
 pub enum Effect {
     /// Get a blob onto this node, or find that it is here. Answered by [`Input::Blob`].
     FetchBlob {

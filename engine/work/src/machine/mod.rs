@@ -45,6 +45,8 @@ pub struct Machine {
     /// Time of the newest block.
     time: TimeMs,
     jobs: BTreeMap<JobId, Job>,
+    /// How many of them are of short tasks.
+    short_jobs: usize,
     short: Lane,
     long: Lane,
     outside: Lane,
@@ -70,6 +72,12 @@ struct Job {
     /// What was submitted and not reported lost.
     said: Said,
     noted: bool,
+}
+
+impl Job {
+    const fn is_short(&self, config: &Config) -> bool {
+        self.execution.time_limit_ms <= config.short_ms_max
+    }
 }
 
 #[derive(Debug)]
@@ -130,6 +138,7 @@ impl Machine {
             conduct,
             time: TimeMs::default(),
             jobs: BTreeMap::new(),
+            short_jobs: 0,
             short: Lane::new(config.short),
             long: Lane::new(config.long),
             outside: Lane::new(config.outside),
@@ -151,6 +160,12 @@ impl Machine {
     #[must_use]
     pub fn jobs(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Whether the node may bring the ledger what brings it more work.
+    #[must_use]
+    pub const fn keeps_up(&self) -> bool {
+        self.short_jobs < self.config.short_jobs_max
     }
 
     /// Advances by one input.
@@ -258,12 +273,12 @@ impl Machine {
         let stage = known.or_else(|| self.keeping.contains_key(&id).then_some(Stage::Keeping));
         let said = Said::Nothing;
         if let Some(stage) = stage {
-            self.jobs.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
+            self.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
             return;
         }
         let approach = self.conduct.on_assignment(&execution);
         let (service, stage) = (execution.service, Stage::Waiting);
-        self.jobs.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
+        self.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
         match approach {
             Approach::Work => {
                 if let Some((_, lane)) = self.job_and_lane(&id) {
@@ -273,6 +288,11 @@ impl Machine {
             Approach::Pretend(finding) => self.keep(id, finding, effects),
             Approach::Refuse => self.set_stage(&id, Stage::Refused),
         }
+    }
+
+    fn insert(&mut self, id: JobId, job: Job) {
+        self.short_jobs += usize::from(job.is_short(&self.config));
+        self.jobs.insert(id, job);
     }
 
     /// The execution has ended.
@@ -298,6 +318,7 @@ impl Machine {
     /// Nothing more is asked of the node in this round.
     fn drop_job(&mut self, id: &JobId) {
         let Some(job) = self.jobs.remove(id) else { return };
+        self.short_jobs -= usize::from(job.is_short(&self.config));
         let lane = self.which(job.lane);
         match &job.stage {
             Stage::Waiting => lane.waiting.remove(&job.execution.service, job.due, id),

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use althing_ledger::Offence;
 use althing_state::MemoryState;
-use althing_types::{BlobRef, EndpointId, Hash, Height, SignedTransaction, TimeMs};
+use althing_types::{
+    Address, Amount, BlobRef, EndpointId, Hash, Height, Operation, SignedTransaction, TimeMs,
+    Transfer,
+};
 use althing_work::driver::{Ports, WorkFault, drive};
 use althing_work::port::{
     Blobs, BoxFuture, Journal, LedgerAccess, Newest, NoPrograms, PortError, Submit, Unobserved,
 };
 use althing_work::simulated::{MemoryJournal, TableRuntime};
-use althing_work::{Machine, News, Record};
-use tokio::sync::{broadcast, oneshot};
+use althing_work::{Config, Machine, News, Record, duty, work};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::world::{BLOCK_MS, CONFIG, Signer, World, honest, node_address, right, runtime, secret};
@@ -102,19 +105,24 @@ struct Driven {
     elsewhere: Files,
     runtime: Arc<TableRuntime>,
     news: broadcast::Sender<Arc<News>>,
+    requests: mpsc::Sender<Operation>,
     stop: Option<oneshot::Sender<()>>,
     driver: JoinHandle<Result<(), WorkFault>>,
 }
 
 impl Driven {
     fn new(journal: Arc<dyn Journal>, room_for_news: usize) -> Self {
+        Self::with(CONFIG, journal, room_for_news)
+    }
+
+    fn with(config: Config, journal: Arc<dyn Journal>, room_for_news: usize) -> Self {
         let mut world = World::new(honest(4));
         world.drive_elsewhere(0);
         let chain = Chain(Arc::new(Mutex::new(world.newest())));
         let (pool, here, elsewhere) = (Pool::default(), Files::default(), Files::default());
         let (news, heard) = broadcast::channel(room_for_news);
         let (stop, stopped) = oneshot::channel();
-        let (_, requests) = tokio::sync::mpsc::channel(1);
+        let (requests, asked) = mpsc::channel(1);
         let runtime = Arc::new(runtime(0));
         let ports = Ports {
             ledger: Arc::new(chain.clone()),
@@ -126,12 +134,13 @@ impl Driven {
             native: Arc::new(NoPrograms),
             observations: Arc::new(Unobserved),
         };
-        let machine = Machine::new(CONFIG, node_address(0), secret(0));
+        let machine = Machine::new(config, node_address(0), secret(0));
         let driver = tokio::spawn(async move {
             let stop = async { stopped.await.unwrap_or(()) };
-            drive(machine, World::outbox_config(), ports, heard, requests, stop).await
+            drive(machine, World::outbox_config(), ports, heard, asked, stop).await
         });
-        Self { world, chain, pool, here, elsewhere, runtime, news, stop: Some(stop), driver }
+        let stop = Some(stop);
+        Self { world, chain, pool, here, elsewhere, runtime, news, requests, stop, driver }
     }
 
     /// One block. The driver's files, state and news follow.
@@ -229,4 +238,55 @@ async fn a_node_whose_journal_fails_stops_and_seals_nothing() {
     assert!(locked(&driven.pool.0).is_empty());
     driven.world.settle(&ids, 200);
     assert_eq!(driven.world.offences(0), [Offence::Absence]);
+}
+
+fn gift() -> Operation {
+    Operation::Transfer(Transfer { to: Address([9; 20]), amount: Amount::from_base_units(1) })
+}
+
+impl Driven {
+    /// Whether the execution asks something of the driven node.
+    fn has_job(&self, id: &Hash) -> bool {
+        let node = node_address(0);
+        self.world.open(id).is_some_and(|execution| {
+            duty(&execution, &node).is_some() && work(&execution, &node).is_some()
+        })
+    }
+
+    /// Whether the driver has submitted the gift.
+    fn has_given(&self) -> bool {
+        let sent = locked(&self.pool.0);
+        let gave = |signed: &SignedTransaction| signed.transaction.operations.contains(&gift());
+        sent.iter().any(gave)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_enough_short_tasks_brings_nothing_new() {
+    let config = Config { short_jobs_max: 1, ..CONFIG };
+    let mut driven = Driven::with(config, Arc::new(MemoryJournal::default()), 64);
+    let ids = driven.world.call("total", 3, &INPUTS);
+    // All four nodes are drawn: until the four executions have ended, node 0 has jobs.
+    let mut asked = false;
+    let mut waited = 0;
+    for _ in 0..4_000 {
+        let has_jobs = ids.iter().any(|id| driven.has_job(id));
+        if has_jobs && !asked {
+            driven.requests.send(gift()).await.expect("the driver runs");
+            asked = true;
+        }
+        if asked && has_jobs {
+            assert!(!driven.has_given(), "it was brought while short tasks were open");
+            waited += 1;
+        }
+        if asked && driven.has_given() {
+            break;
+        }
+        driven.block();
+        tokio::time::sleep(Duration::from_millis(BLOCK_MS)).await;
+    }
+    assert!(asked && waited > 1, "there was nothing to wait for");
+    assert!(driven.has_given(), "it was never brought");
+    driven.settle(&ids).await;
+    driven.stop().await;
 }

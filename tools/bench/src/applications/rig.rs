@@ -183,7 +183,7 @@ impl Rig {
     pub(crate) fn offer(&mut self, service: &Service, nodes: usize, url: &str) -> Result<()> {
         let Service { manifest, component } = service;
         let (terms, id) = (manifest.terms(), manifest.id());
-        self.by_person(Operation::Publish(Publish { terms }))?;
+        self.by_person(Operation::Publish(Publish { terms: terms.into() }))?;
         for number in 0..nodes {
             let client = self.client(number)?;
             client.put_blob(&manifest.canonical())?;
@@ -226,7 +226,11 @@ impl Rig {
             visibility: Visibility::Private(Vec::new()),
             plan: compiled.plan().clone(),
         };
-        self.by_person(Operation::Deploy(Deploy { terms, deposit: DEPOSIT, replaces: None }))?;
+        self.by_person(Operation::Deploy(Deploy {
+            terms: terms.into(),
+            deposit: DEPOSIT,
+            replaces: None,
+        }))?;
         let id = application_id(&person().address(), &compiled.blob().hash);
         Ok(Deployed { chain: self.network.genesis.chain, id })
     }

@@ -69,8 +69,8 @@ pub(crate) fn operations(chain: &Chain) -> Vec<Operation> {
         Operation::Unjail(Unjail {}),
         Operation::Evidence(Evidence {
             validator: validator_key(1).address(),
-            first: vote(None),
-            second: vote(Some(Hash([2; 32]))),
+            first: vote(None).into(),
+            second: vote(Some(Hash([2; 32]))).into(),
         }),
         Operation::Withdraw(Withdraw { service: id }),
         Operation::Resume(Resume { service: id }),

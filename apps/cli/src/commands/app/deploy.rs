@@ -149,7 +149,11 @@ pub(crate) fn deploy(
         plan: compiled.plan().clone(),
     };
     let signer = Signer::new(client, key, fee)?;
-    let operation = Operation::Deploy(DeployOperation { terms, deposit: order.deposit, replaces });
+    let operation = Operation::Deploy(DeployOperation {
+        terms: terms.into(),
+        deposit: order.deposit,
+        replaces,
+    });
     let receipt = signer.carry_out(operation)?;
     Ok(told(&alias, replaces, Some(receipt)))
 }

@@ -178,7 +178,7 @@ impl<'a> Workspace<'a> {
             Ok(_) => false,
             Err(error) if error.is_not_found() => {
                 let signer = Signer::new(client, self.home.signer()?, Fee::DEFAULT)?;
-                signer.carry_out(Operation::Publish(Publish { terms: manifest.terms() }))?;
+                signer.carry_out(Operation::Publish(Publish { terms: manifest.terms().into() }))?;
                 true
             }
             Err(error) => return Err(error.into()),

@@ -51,7 +51,10 @@ impl Publish {
             Err(error) if error.is_not_found() => {
                 let signer = Signer::new(&client, home.signer()?, self.fee)?;
                 let terms = built.manifest.terms();
-                Some(signer.carry_out(Operation::Publish(PublishOperation { terms }))?)
+                Some(
+                    signer
+                        .carry_out(Operation::Publish(PublishOperation { terms: terms.into() }))?,
+                )
             }
             Err(error) => return Err(error.into()),
         };

@@ -167,7 +167,7 @@ impl Wrap {
             Ok(_) => {}
             Err(error) if error.is_not_found() => {
                 let signer = Signer::new(client, home.signer()?, self.fee)?;
-                signer.carry_out(Operation::Publish(Publish { terms: manifest.terms() }))?;
+                signer.carry_out(Operation::Publish(Publish { terms: manifest.terms().into() }))?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -110,7 +110,7 @@ impl World {
             plan: compiled.plan().clone(),
         };
         change(&mut terms);
-        let deploy = Deploy { terms, deposit: tokens(10_000), replaces: None };
+        let deploy = Deploy { terms: terms.into(), deposit: tokens(10_000), replaces: None };
         self.pay(vec![Operation::Deploy(deploy)]);
         self.pass();
         let id = application_id(&PAYER, &document.hash);

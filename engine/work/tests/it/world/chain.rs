@@ -167,6 +167,7 @@ pub(crate) fn runtime(seed: u64) -> TableRuntime {
 
 pub(crate) const CONFIG: Config = Config {
     jobs_max: 256,
+    short_jobs_max: 128,
     short_ms_max: 5_000,
     short: LaneLimits { fetching_max: 16, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },

@@ -134,7 +134,7 @@ impl World {
         };
         let terms = published(manifest.terms());
         world.service = terms.id();
-        world.pay(vec![Operation::Publish(Publish { terms })]);
+        world.pay(vec![Operation::Publish(Publish { terms: terms.into() })]);
         world.block();
         for index in 0..count {
             let address = node_address(index);

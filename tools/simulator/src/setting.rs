@@ -202,6 +202,7 @@ pub const WORKER: Config = Config {
     short: LaneLimits { fetching_max: 8, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },
     outside: LaneLimits { fetching_max: 0, running_max: 2 },
+    outside_long: LaneLimits { fetching_max: 0, running_max: 2 },
     services_max: 4,
 };
 

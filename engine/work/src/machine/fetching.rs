@@ -37,12 +37,12 @@ impl Missing {
 
 impl Machine {
     pub(super) fn fill_places(&mut self, effects: &mut Vec<Effect>) {
-        for lane in [Which::Short, Which::Long, Which::Outside] {
+        for lane in Which::ALL {
             while let Some(job) = self.which(lane).next_to_fetch() {
                 self.begin_to_fetch(job, effects);
             }
         }
-        for lane in [Which::Short, Which::Long, Which::Outside] {
+        for lane in Which::ALL {
             while let Some(job) = self.which(lane).next_to_run() {
                 self.begin_to_run(job, effects);
             }
@@ -207,7 +207,7 @@ impl Machine {
         lane.fetching -= 1;
         let outside = matches!(self.services.get(&service), Some(Service::Ready(Runs::Outside)));
         if outside && let Some(job) = self.jobs.get_mut(&id) {
-            job.lane = Which::Outside;
+            job.lane = job.lane.outside();
         }
         if let Some((_, lane)) = self.job_and_lane(&id) {
             lane.fetching += 1;

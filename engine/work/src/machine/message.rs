@@ -19,7 +19,8 @@ pub struct JobId {
 /// Bounds of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Most jobs that are open at once; more are taken up once some of them are done.
+    /// Most jobs that are open at once; more are taken up once some of them are done. A part of them
+    /// is kept for short tasks.
     pub jobs_max: usize,
     /// With as many jobs of short tasks open, the node brings the ledger nothing new of its own: each
     /// event would bring more of them, whose deadlines are near.
@@ -30,25 +31,34 @@ pub struct Config {
     pub short: LaneLimits,
     /// Places for long tasks.
     pub long: LaneLimits,
-    /// Places for tasks of native services: programs outside of the node, which wait more than they
-    /// compute. They are fetched for in the lane of their length.
+    /// Places for short tasks of native services: programs outside of the node, which wait more than
+    /// they compute. They are fetched for in the lane of their length.
     pub outside: LaneLimits,
+    /// Places for their long tasks.
+    pub outside_long: LaneLimits,
     /// Most services that are remembered as ready.
     pub services_max: usize,
 }
 
 impl Config {
+    /// Most jobs of tasks of this length.
+    pub(super) fn jobs_max(&self, is_short: bool) -> usize {
+        let kept = if is_short { 0 } else { self.short_jobs_max.min(self.jobs_max / 4) };
+        self.jobs_max.saturating_sub(kept)
+    }
+
     /// For a machine with this many processors: long tasks never take more than half of them.
     #[must_use]
     pub fn for_processors(processors: usize) -> Self {
         let processors = processors.max(1);
         Self {
-            jobs_max: 8192,
+            jobs_max: 16_384,
             short_jobs_max: 1024,
             short_ms_max: 5_000,
             short: LaneLimits { fetching_max: 64, running_max: processors },
             long: LaneLimits { fetching_max: 16, running_max: (processors / 2).max(1) },
-            outside: LaneLimits { fetching_max: 0, running_max: 2048 },
+            outside: LaneLimits { fetching_max: 0, running_max: 1024 },
+            outside_long: LaneLimits { fetching_max: 0, running_max: 2048 },
             services_max: 256,
         }
     }

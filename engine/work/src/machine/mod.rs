@@ -50,6 +50,7 @@ pub struct Machine {
     short: Lane,
     long: Lane,
     outside: Lane,
+    outside_long: Lane,
     services: BTreeMap<Hash, Service>,
     /// Blobs under way, and the jobs that need them.
     blobs: BTreeMap<Hash, BTreeSet<JobId>>,
@@ -58,7 +59,24 @@ pub struct Machine {
     /// What is on its way into the journal.
     keeping: BTreeMap<JobId, Claim>,
     /// An execution was passed over because there was no room.
-    passed_over: bool,
+    passed_over: PassedOver,
+}
+
+/// Whether short and long tasks were passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PassedOver {
+    short: bool,
+    long: bool,
+}
+
+impl PassedOver {
+    const fn any(self) -> bool {
+        self.short || self.long
+    }
+
+    const fn of(&mut self, is_short: bool) -> &mut bool {
+        if is_short { &mut self.short } else { &mut self.long }
+    }
 }
 
 #[derive(Debug)]
@@ -76,8 +94,12 @@ struct Job {
 
 impl Job {
     const fn is_short(&self, config: &Config) -> bool {
-        self.execution.time_limit_ms <= config.short_ms_max
+        is_short(&self.execution, config)
     }
+}
+
+const fn is_short(execution: &Execution, config: &Config) -> bool {
+    execution.time_limit_ms <= config.short_ms_max
 }
 
 #[derive(Debug)]
@@ -142,11 +164,12 @@ impl Machine {
             short: Lane::new(config.short),
             long: Lane::new(config.long),
             outside: Lane::new(config.outside),
+            outside_long: Lane::new(config.outside_long),
             services: BTreeMap::new(),
             blobs: BTreeMap::new(),
             records: BTreeMap::new(),
             keeping: BTreeMap::new(),
-            passed_over: false,
+            passed_over: PassedOver::default(),
         }
     }
 
@@ -211,7 +234,7 @@ impl Machine {
     /// Takes the list of all open executions: what is not on it has ended.
     fn catch_up(&mut self, time: TimeMs, executions: Vec<Execution>, effects: &mut Vec<Effect>) {
         self.time = self.time.max(time);
-        self.passed_over = false;
+        self.passed_over = PassedOver::default();
         let open: BTreeSet<Hash> = executions.iter().map(|execution| execution.id).collect();
         let known = self.jobs.keys().chain(self.records.keys()).chain(self.keeping.keys());
         let known = known.map(|job| job.execution);
@@ -256,19 +279,16 @@ impl Machine {
     }
 
     fn open(&mut self, id: JobId, execution: Execution, work: Work, effects: &mut Vec<Effect>) {
-        if self.jobs.len() >= self.config.jobs_max {
-            if !self.passed_over {
+        let is_short = is_short(&execution, &self.config);
+        if self.jobs.len() >= self.config.jobs_max(is_short) {
+            if !self.passed_over.any() {
                 effects.push(Effect::Note(Note::Full));
             }
-            self.passed_over = true;
+            *self.passed_over.of(is_short) = true;
             return;
         }
         let due = execution.due;
-        let lane = if execution.time_limit_ms <= self.config.short_ms_max {
-            Which::Short
-        } else {
-            Which::Long
-        };
+        let lane = if is_short { Which::Short } else { Which::Long };
         let known = self.records.get(&id).cloned().map(Stage::Known);
         let stage = known.or_else(|| self.keeping.contains_key(&id).then_some(Stage::Keeping));
         let said = Said::Nothing;
@@ -380,6 +400,7 @@ impl Machine {
         self.short.running.remove(id);
         self.long.running.remove(id);
         self.outside.running.remove(id);
+        self.outside_long.running.remove(id);
     }
 
     fn found(&mut self, id: JobId, honest: Finding, effects: &mut Vec<Effect>) {
@@ -479,8 +500,17 @@ impl Machine {
     }
 
     fn ask_for_more(&mut self, effects: &mut Vec<Effect>) {
-        if self.passed_over && self.jobs.len() <= self.config.jobs_max / 2 {
-            self.passed_over = false;
+        let has_room = self.jobs.len() <= self.config.jobs_max / 2;
+        // Long tasks may keep their places for long: short ones do not wait for them.
+        let has_room_for_short = self.jobs.len() < self.config.jobs_max
+            && self.short_jobs <= self.config.short_jobs_max / 2;
+        let again = PassedOver {
+            short: self.passed_over.short && (has_room || has_room_for_short),
+            long: self.passed_over.long && has_room,
+        };
+        if again.any() {
+            // The scan tells again of what has still no room.
+            self.passed_over = PassedOver::default();
             effects.push(Effect::Rescan);
         }
     }
@@ -492,6 +522,7 @@ impl Machine {
             Which::Short => &mut self.short,
             Which::Long => &mut self.long,
             Which::Outside => &mut self.outside,
+            Which::OutsideLong => &mut self.outside_long,
         }
     }
 
@@ -501,6 +532,7 @@ impl Machine {
             Which::Short => &mut self.short,
             Which::Long => &mut self.long,
             Which::Outside => &mut self.outside,
+            Which::OutsideLong => &mut self.outside_long,
         };
         Some((job, lane))
     }
@@ -518,4 +550,18 @@ enum Which {
     Long,
     /// For what a program outside of the node does: it takes no processor of this machine.
     Outside,
+    /// The same, of long tasks.
+    OutsideLong,
+}
+
+impl Which {
+    const ALL: [Self; 4] = [Self::Short, Self::Long, Self::Outside, Self::OutsideLong];
+
+    /// The lane for the same length outside of the node.
+    const fn outside(self) -> Self {
+        match self {
+            Self::Short | Self::Outside => Self::Outside,
+            Self::Long | Self::OutsideLong => Self::OutsideLong,
+        }
+    }
 }

@@ -35,6 +35,34 @@ fn what_does_not_fit_is_taken_up_when_there_is_room() {
     world.assert_tidy();
 }
 
+#[test]
+fn short_tasks_have_room_beside_as_many_long_ones_as_fit() {
+    let (_, executions) = assigned(12, "total");
+    let config = althing_work::Config { jobs_max: 8, short_jobs_max: 2, ..CONFIG };
+    let mut machine = Machine::new(config, node_address(0), secret(0));
+    let time = althing_types::TimeMs(0);
+    let long = |mut execution: althing_ledger::Execution| {
+        execution.time_limit_ms = CONFIG.short_ms_max + 1;
+        execution
+    };
+    let (first, rest) = executions.split_at(8);
+    let all_long = first.iter().cloned().map(long).collect();
+    let effects = step(&mut machine, Input::Committed { time, executions: all_long });
+    assert_eq!(machine.jobs(), 6, "two places are kept");
+    assert!(effects.contains(&Effect::Note(Note::Full)));
+    assert!(machine.keeps_up(), "long tasks are no hurry");
+    let effects = step(&mut machine, Input::Committed { time, executions: rest.to_vec() });
+    assert_eq!(machine.jobs(), 8);
+    assert!(!machine.keeps_up());
+    assert!(!effects.contains(&Effect::Rescan), "there is no room yet");
+    // One short task has ended: there is room for those that were passed over, of the short ones.
+    let mut ended = rest[0].clone();
+    ended.phase = althing_ledger::Phase::Settled;
+    let effects = step(&mut machine, Input::Committed { time, executions: vec![ended] });
+    assert!(effects.contains(&Effect::Rescan));
+    assert!(machine.keeps_up());
+}
+
 /// Executions in which node 0 is assigned, as a block shows them, without any node working.
 fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>) {
     let mut world = World::new(

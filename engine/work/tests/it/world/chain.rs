@@ -172,6 +172,7 @@ pub(crate) const CONFIG: Config = Config {
     short: LaneLimits { fetching_max: 16, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },
     outside: LaneLimits { fetching_max: 0, running_max: 64 },
+    outside_long: LaneLimits { fetching_max: 0, running_max: 64 },
     services_max: 8,
 };
 

@@ -23,10 +23,10 @@ use crate::event::{
     Absentee, EventRecord, EventState, EventStep, HOMES_MAX, Happened, OFFICE_MAX, Standing,
     Statement,
 };
-use crate::record::{OfferRecord, OfferStatus};
+use crate::record::{Due, OfferRecord, OfferStatus};
 use crate::reputation::Deed;
 use crate::settlement::{Charge, take_fine};
-use crate::{Agreement, Ledger, Offence, committee, keys, run};
+use crate::{Agreement, Ledger, Offence, committee, keys, run, standstill};
 
 /// Whose word counts for an event of the service that is observed now, ascending.
 pub(crate) fn office<V: View>(
@@ -73,11 +73,16 @@ pub(crate) fn on_observation<V: View>(
 
 /// Ends an event whose window is over.
 pub(crate) fn on_deadline<V: View>(ledger: &mut Ledger<'_, V>, key: Hash) -> Result<(), Fault> {
-    let Some(event) = ledger.event(&key)? else { return Ok(()) };
+    let Some(mut event) = ledger.event(&key)? else { return Ok(()) };
     let missing =
         || Fault { what: "an event of a service that is not there", key: keys::event(&key) };
     let service = ledger.service(&event.name.service)?.ok_or_else(missing)?;
     let terms = service.terms.event(&event.name.event).ok_or_else(missing)?;
+    if let Some(until) = standstill::prolonged(&ledger.block, event.until, terms.window_ms.into()) {
+        event.until = until;
+        ledger.plan(until, &Due::Event(key));
+        return ledger.keep_event(&event);
+    }
     end(ledger, event, terms)
 }
 

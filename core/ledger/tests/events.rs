@@ -14,7 +14,7 @@ use crate::transfers::transfer;
 /// Agreed on by value, within 0.05.
 const CHARGED: &str = "charged";
 /// Agreed on by exact data.
-const READ: &str = "read";
+pub(crate) const READ: &str = "read";
 /// One emitter is believed.
 const HOOKED: &str = "hooked";
 const WINDOW_MS: u64 = 1_000;
@@ -35,12 +35,12 @@ fn charged(world: &World, id: u8, kwh: i64) -> Operation {
     Operation::Observe(observe(world, CHARGED, id, vec![kwh]))
 }
 
-fn read(world: &World, id: u8, data: &[u8]) -> Operation {
+pub(crate) fn read(world: &World, id: u8, data: &[u8]) -> Operation {
     let data = BlobRef::of(data);
     Operation::Observe(Observe { data, ..observe(world, READ, id, vec![]) })
 }
 
-fn key(world: &World, event: &str, id: u8) -> Hash {
+pub(crate) fn key(world: &World, event: &str, id: u8) -> Hash {
     event_key(&world.service, &name(event), &Hash([id; 32]))
 }
 
@@ -60,7 +60,7 @@ fn settled(world: &World, key: &Hash) -> Vec<EventRecord> {
     world.chain.receipts.iter().filter_map(|(_, receipt)| of(receipt)).collect()
 }
 
-fn the_only(world: &World, key: &Hash) -> EventRecord {
+pub(crate) fn the_only(world: &World, key: &Hash) -> EventRecord {
     let records = settled(world, key);
     let [record] = records.as_slice() else { panic!("settled once: {records:?}") };
     record.clone()

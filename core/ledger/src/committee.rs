@@ -11,7 +11,9 @@ use crate::execution::{
 };
 use crate::record::{Due, OfferRecord, OfferStatus};
 use crate::reputation::weight;
-use crate::{Candidate, Execution, Ledger, Roster, draw, draw_seed, keys, settlement, standstill, verdict};
+use crate::{
+    Candidate, Execution, Ledger, Roster, draw, draw_seed, keys, settlement, standstill, verdict,
+};
 
 /// Most offers of one service: what a draw can weigh.
 pub(crate) const OFFERS_MAX: u32 = 1_000;

@@ -4,7 +4,8 @@ use althing_ledger::{
     EventRecord, EventState, OfferStatus, OperationResult, Receipt, Standing, dilution, query,
 };
 use althing_types::{
-    Amount, BlobRef, Hash, Observe, Operation, Resume, Withdraw, event_key, key_hash,
+    Amount, BlobRef, Emitters, Hash, Observe, Operation, Publish, Resume, Withdraw, event_key,
+    key_hash,
 };
 
 use crate::common::world::{STAKE, STAKE_MIN, name, offer_of, terms};
@@ -229,6 +230,47 @@ fn a_majority_of_those_who_took_part_decides_at_the_end() {
     assert_eq!(event.state, EventState::Valid, "three took part, two of them agree");
     assert_eq!(event.base, BlobRef::of(b"truth"));
     assert!(!fined(&world, &event, 2).is_zero());
+}
+
+/// A service whose events ask for a majority of at least five nodes; two are in office.
+fn small_office() -> World {
+    let mut world = World::new(3);
+    let mut terms = terms("acme/watch@1.0.0");
+    for event in &mut terms.events {
+        event.emitters = Emitters::AtLeast(5);
+    }
+    world.service = terms.id();
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms }));
+    for n in 0..2 {
+        offers(&mut world, n);
+    }
+    world
+}
+
+fn offers(world: &mut World, n: usize) {
+    let node = world.nodes[n].clone();
+    world.chain.done(&node, offer_of(world.service, &node, node.address()));
+}
+
+#[test]
+fn a_small_office_decides_nothing_where_an_event_asks_for_more_emitters() {
+    let mut world = small_office();
+    for n in 0..2 {
+        let forged = read(&world, 1, b"forged");
+        says(&mut world, n, forged);
+    }
+    // All of the office have spoken, and are not half of five.
+    let event = the_only(&world, &key(&world, READ, 1));
+    assert_eq!((event.office.len(), event.observations.len()), (2, 2));
+    assert_eq!(event.state, EventState::Expired);
+    assert!((0..2).all(|n| stake(&world, n) == STAKE), "nobody is fined for it");
+    offers(&mut world, 2);
+    for n in 0..3 {
+        let seen = read(&world, 1, b"seen by three");
+        says(&mut world, n, seen);
+    }
+    let states: Vec<EventState> = settled(&world, &event.key).iter().map(|e| e.state).collect();
+    assert_eq!(states, [EventState::Expired, EventState::Valid], "the id was not used up");
 }
 
 /// Five meters: three honest ones that jitter, one that drifts by 8 %, and one that is mute.

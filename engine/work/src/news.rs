@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use althing_ledger::{
-    Account, Executed, Execution, Receipt, TransactionReceipt, keys,
-};
+use althing_ledger::{Account, Executed, Execution, Receipt, TransactionReceipt, keys};
 use althing_state::Fault;
 use althing_types::{Address, Hash, Height, Nonce, TimeMs, canonical};
 

@@ -26,8 +26,8 @@ use althing_ledger::{
 };
 use althing_state::{MemoryState, Tree};
 use althing_types::{
-    Address, Block, BlockId, Eip712, Evidence, Hash, Height, Operation, Signatures as _,
-    TimeMs, beacon_input,
+    Address, Block, BlockId, Eip712, Evidence, Hash, Height, Operation, Signatures as _, TimeMs,
+    beacon_input,
 };
 
 use crate::outside::Technology;

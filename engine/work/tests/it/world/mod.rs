@@ -452,7 +452,8 @@ impl World {
     fn tell(&mut self, index: usize, context: &BlockContext, executed: &Executed) {
         let now_ms = self.now_ms;
         let node = &mut self.nodes[index];
-        let news = News::of(&node.address, (context.height, context.time), executed).expect("the block is sound");
+        let news = News::of(&node.address, (context.height, context.time), executed)
+            .expect("the block is sound");
         let life = node.life;
         let fates = node.outbox.committed(news.height, news.nonce, &news.receipts, now_ms);
         self.step(index, Input::Committed { time: news.time, executions: news.executions });

@@ -28,6 +28,28 @@ fn a_chain_outlives_an_outage_of_all_while_one_is_gone_for_good() {
     }
 }
 
+/// One of four is cut off for long enough to miss more proposals than it may; when it is back, another one
+/// has lost its disk for good.
+fn cut_off_and_lost(seed: u64) -> Scenario {
+    let mut scenario = Scenario::calm(seed, 4);
+    let at = |at_ms, kind| Fault { at_ms, kind };
+    scenario.faults = vec![
+        at(5_000, Kind::Partition { group: 0b1000, lasts_ms: 35_000 }),
+        at(39_500, Kind::StateRots { node: 0 }),
+    ];
+    scenario.heal_ms = 45_000;
+    scenario
+}
+
+#[test]
+fn four_outlive_that_one_is_cut_off_for_long_and_another_lost_for_good() {
+    for seed in 0..3 {
+        let report = run(&cut_off_and_lost(seed));
+        assert!(report.is_well(), "{}", report.story());
+        assert_eq!(report.statistics.jailed_quorums, 0, "seed {seed}");
+    }
+}
+
 #[test]
 fn seeds_that_failed_once_hold() {
     for seed in [59, 3_023, 4_018, 4_100, 5_072, 5_099] {

@@ -240,7 +240,7 @@ fn small_office() -> World {
         event.emitters = Emitters::AtLeast(5);
     }
     world.service = terms.id();
-    world.chain.done(&world.developer, Operation::Publish(Publish { terms }));
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms: terms.into() }));
     for n in 0..2 {
         offers(&mut world, n);
     }
@@ -510,7 +510,7 @@ fn a_service_may_only_observe() {
     let mut watch = terms("acme/watch@1.0.0");
     watch.tasks.clear();
     watch.module = None;
-    let publish = Operation::Publish(althing_types::Publish { terms: watch.into() });
+    let publish = Operation::Publish(Publish { terms: watch.into() });
     world.chain.done(&world.developer, publish);
 }
 

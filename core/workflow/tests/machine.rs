@@ -201,7 +201,8 @@ impl World<'_> {
                     assert_eq!(self.open.insert(step, id), None, "one attempt at a time");
                     let declined = self.declined.get(&step).copied().unwrap_or_default();
                     let outputs = outputs(&self.case.plan, &self.run, step);
-                    let first = self.read.entry((step, declined)).or_insert(outputs.clone());
+                    let first =
+                        self.read.entry((step, declined)).or_insert_with(|| outputs.clone());
                     assert_eq!(*first, outputs, "all attempts read what the first one read");
                 }
                 Effect::Listen { step, filter } => {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use althing_ledger::BlockContext;
 use althing_replica::Committed;
 use althing_replica::application::Fault;
 use althing_runtime_http::Programs;
@@ -138,15 +137,7 @@ async fn accuse(chain: Arc<Chain>, ask: mpsc::Sender<Operation>) {
 
 fn of(committed: &Committed, node: &Address) -> Result<News, althing_state::Fault> {
     let header = &committed.header;
-    let block = BlockContext {
-        chain: header.chain,
-        height: header.height,
-        round: header.round,
-        time: header.time,
-        proposer: header.proposer,
-        beacon: header.beacon,
-    };
-    News::of(node, &block, &committed.executed)
+    News::of(node, (header.height, header.time), &committed.executed)
 }
 
 fn nothing() -> News {

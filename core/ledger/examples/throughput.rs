@@ -163,6 +163,7 @@ fn main() {
             height: Height(height),
             round: Round(0),
             time: TimeMs(1 + height),
+            previous: TimeMs(height),
             proposer: address(0),
             beacon: Hash::ZERO,
         };

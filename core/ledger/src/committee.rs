@@ -11,7 +11,9 @@ use crate::execution::{
 };
 use crate::record::{Due, OfferRecord, OfferStatus};
 use crate::reputation::weight;
-use crate::{Candidate, Execution, Ledger, Roster, draw, draw_seed, keys, settlement, verdict};
+use crate::{
+    Candidate, Execution, Ledger, Roster, draw, draw_seed, keys, settlement, standstill, verdict,
+};
 
 /// Most offers of one service: what a draw can weigh.
 pub(crate) const OFFERS_MAX: u32 = 1_000;
@@ -78,6 +80,12 @@ fn is_decided<V: View>(ledger: &mut Ledger<'_, V>, execution: &Execution) -> Res
 /// Moves an execution on whose deadline has passed, or whose turn to be drawn has come.
 pub(crate) fn on_deadline<V: View>(ledger: &mut Ledger<'_, V>, id: Hash) -> Result<(), Fault> {
     let Some(mut execution) = ledger.execution(&id)? else { return Ok(()) };
+    if let Some(window_ms) = window_ms(ledger, &execution)
+        && let Some(due) = standstill::prolonged(&ledger.block, execution.due, window_ms)
+    {
+        ledger.note(id, Step::Prolonged);
+        return await_until(ledger, execution, due);
+    }
     match execution.phase {
         Phase::Created => form(ledger, execution),
         Phase::Working | Phase::Checking => replace_absent(ledger, execution),
@@ -92,6 +100,16 @@ pub(crate) fn on_deadline<V: View>(ledger: &mut Ledger<'_, V>, id: Hash) -> Resu
         Phase::Settled => {
             Err(Fault { what: "a settled execution is due", key: keys::execution(&id) })
         }
+    }
+}
+
+/// How long those of whom something is asked now have for telling the ledger what they know; `None`
+/// where nobody is asked, and nobody fined.
+fn window_ms<V: View>(ledger: &Ledger<'_, V>, execution: &Execution) -> Option<u64> {
+    match execution.phase {
+        Phase::Created | Phase::Settled => None,
+        Phase::Working | Phase::Checking => Some(ledger.parameters.seal_window_ms),
+        Phase::Revealing => Some(ledger.parameters.reveal_window_ms),
     }
 }
 

@@ -16,7 +16,7 @@ const ROUNDS_NOTED: u32 = 16;
 pub(crate) const REGISTERED_MAX: usize = 10_000;
 
 /// Counts the proposals that were missed before this block's round, and jails who missed too many, as
-/// long as the rest is known to be able to go on without it.
+/// long as the rest is known to be able to go on without it, and without any one more.
 pub(crate) fn note_proposers<V: View>(ledger: &mut Ledger<'_, V>) -> Result<(), Fault> {
     let set: ValidatorSet = ledger.load(keys::NEXT_VALIDATORS)?.unwrap_or_default();
     let block = ledger.block.clone();
@@ -47,7 +47,8 @@ fn missed<V: View>(
     let until = ledger.block.time.after(ledger.parameters.jail_ms);
     let jailed = record.missed >= ledger.parameters.missed_proposals_max
         && record.status == ValidatorStatus::Active
-        && can_do_without(ledger, set, &address)?;
+        && can_do_without(ledger, set, &address)?
+        && can_lose_one_more(ledger, set, &address)?;
     if jailed {
         record.status = ValidatorStatus::Jailed { until };
         record.missed = 0;
@@ -79,6 +80,37 @@ fn can_do_without<V: View>(
         }
     }
     Ok(present.saturating_mul(3) > all.saturating_mul(2))
+}
+
+/// Whether each of the rest whose loss the set can bear can still be lost once this one is gone.
+///
+/// Who is jailed needs a block to return. If another one was then lost for good, and the rest of the rest
+/// were no quorum, there would never be one, though together with the one that is only jailed they might
+/// be many enough: four of equal stake bear the loss of one, and three bear none.
+fn can_lose_one_more<V: View>(
+    ledger: &Ledger<'_, V>,
+    set: &ValidatorSet,
+    address: &Address,
+) -> Result<bool, Fault> {
+    let mut rest = Vec::new();
+    let (mut all, mut own) = (0_u128, 0_u128);
+    for member in set.members() {
+        let record = ledger.validator(&member.address)?;
+        if record.is_none_or(|record| record.status != ValidatorStatus::Active) {
+            continue;
+        }
+        let power = u128::from(member.power);
+        all = all.saturating_add(power);
+        if member.address == *address {
+            own = power;
+        } else {
+            rest.push(power);
+        }
+    }
+    // More than two thirds are left if what is lost is less than a third.
+    let bears = |all: u128, loss: u128| loss.saturating_mul(3) < all;
+    let left = all.saturating_sub(own);
+    Ok(rest.iter().all(|loss| bears(left, *loss) || !bears(all, *loss)))
 }
 
 /// The set of the next height; written only if it may have changed.

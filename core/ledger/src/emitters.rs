@@ -1,7 +1,8 @@
 //! Emitters: who is in office, what their observations come to, what they earn and are fined.
 //!
 //! - **In office** for an event is who offers the service when the first observation arrives; of more
-//!   than [`OFFICE_MAX`], those with the largest stakes.
+//!   than [`OFFICE_MAX`], those with the largest stakes. Where the event asks for a majority of at least so
+//!   many, those who are missing count as silent.
 //! - **Valid**: who contradicts is fined with f(participants); who was silent counts as absent; who
 //!   agreed shares what runs pay for the event, and the fines. A measured value is compared with what
 //!   was decided and with the median of all who took part: the first few to speak can drag what is
@@ -23,10 +24,10 @@ use crate::event::{
     Absentee, EventRecord, EventState, EventStep, HOMES_MAX, Happened, OFFICE_MAX, Standing,
     Statement,
 };
-use crate::record::{OfferRecord, OfferStatus};
+use crate::record::{Due, OfferRecord, OfferStatus};
 use crate::reputation::Deed;
 use crate::settlement::{Charge, take_fine};
-use crate::{Agreement, Ledger, Offence, committee, keys, run};
+use crate::{Agreement, Ledger, Offence, committee, keys, run, standstill};
 
 /// Whose word counts for an event of the service that is observed now, ascending.
 pub(crate) fn office<V: View>(
@@ -59,7 +60,8 @@ pub(crate) fn on_observation<V: View>(
     ledger.note_event(event.key, EventStep::Observed(node));
     if event.state == EventState::Open {
         let found = strongest(&terms.measured, &event.observations);
-        let decided = found.filter(|found| is_decided(event.office.len(), found.agreeing));
+        let counted = terms.emitters.counted(event.office.len());
+        let decided = found.filter(|found| is_decided(counted, found.agreeing));
         if let Some(agreement) = decided {
             event = decide(ledger, event, terms, agreement)?;
         }
@@ -73,11 +75,16 @@ pub(crate) fn on_observation<V: View>(
 
 /// Ends an event whose window is over.
 pub(crate) fn on_deadline<V: View>(ledger: &mut Ledger<'_, V>, key: Hash) -> Result<(), Fault> {
-    let Some(event) = ledger.event(&key)? else { return Ok(()) };
+    let Some(mut event) = ledger.event(&key)? else { return Ok(()) };
     let missing =
         || Fault { what: "an event of a service that is not there", key: keys::event(&key) };
     let service = ledger.service(&event.name.service)?.ok_or_else(missing)?;
     let terms = service.terms.event(&event.name.event).ok_or_else(missing)?;
+    if let Some(until) = standstill::prolonged(&ledger.block, event.until, terms.window_ms.into()) {
+        event.until = until;
+        ledger.plan(until, &Due::Event(key));
+        return ledger.keep_event(&event);
+    }
     end(ledger, event, terms)
 }
 
@@ -151,7 +158,8 @@ fn end<V: View>(
     if event.state == EventState::Open {
         let found = strongest(&terms.measured, &event.observations);
         let agreeing = found.as_ref().map_or(0, |found| found.agreeing);
-        let state = at_the_end(event.office.len(), event.observations.len(), agreeing);
+        let counted = terms.emitters.counted(event.office.len());
+        let state = at_the_end(counted, event.observations.len(), agreeing);
         match (state, found) {
             (EventState::Valid, Some(agreement)) => {
                 event = decide(ledger, event, terms, agreement)?;

@@ -13,7 +13,8 @@
 //!                                                   then Settled(Failed), refund
 //! ```
 //!
-//! Every phase has a deadline (`due`) and a successor; none needs one particular node.
+//! Every phase has a deadline (`due`) and a successor; none needs one particular node. A deadline that
+//! passes while the chain stands still is moved once it goes on (`standstill`).
 
 use alloc::vec::Vec;
 
@@ -297,6 +298,8 @@ pub enum Step {
         /// Its substitute.
         to: Address,
     },
+    /// Its deadline passed while the chain stood still, and was moved.
+    Prolonged,
     /// A member committed itself.
     Sealed(Address),
     /// The executor answered openly.

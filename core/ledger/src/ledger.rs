@@ -35,6 +35,8 @@ pub struct BlockContext {
     pub round: Round,
     /// Its time.
     pub time: TimeMs,
+    /// The time of the block before; the genesis' for the first.
+    pub previous: TimeMs,
     /// Its proposer.
     pub proposer: Address,
     /// Its beacon.

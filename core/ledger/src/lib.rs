@@ -44,6 +44,7 @@ mod rejection;
 mod reputation;
 mod run;
 mod settlement;
+mod standstill;
 mod verdict;
 
 pub use agreement::Agreement;

@@ -4,7 +4,8 @@ use althing_ledger::{
     EventRecord, EventState, OfferStatus, OperationResult, Receipt, Standing, dilution, query,
 };
 use althing_types::{
-    Amount, BlobRef, Hash, Observe, Operation, Resume, Withdraw, event_key, key_hash,
+    Amount, BlobRef, Emitters, Hash, Observe, Operation, Publish, Resume, Withdraw, event_key,
+    key_hash,
 };
 
 use crate::common::world::{STAKE, STAKE_MIN, name, offer_of, terms};
@@ -14,7 +15,7 @@ use crate::transfers::transfer;
 /// Agreed on by value, within 0.05.
 const CHARGED: &str = "charged";
 /// Agreed on by exact data.
-const READ: &str = "read";
+pub(crate) const READ: &str = "read";
 /// One emitter is believed.
 const HOOKED: &str = "hooked";
 const WINDOW_MS: u64 = 1_000;
@@ -35,12 +36,12 @@ fn charged(world: &World, id: u8, kwh: i64) -> Operation {
     Operation::Observe(observe(world, CHARGED, id, vec![kwh]))
 }
 
-fn read(world: &World, id: u8, data: &[u8]) -> Operation {
+pub(crate) fn read(world: &World, id: u8, data: &[u8]) -> Operation {
     let data = BlobRef::of(data);
     Operation::Observe(Observe { data, ..observe(world, READ, id, vec![]) })
 }
 
-fn key(world: &World, event: &str, id: u8) -> Hash {
+pub(crate) fn key(world: &World, event: &str, id: u8) -> Hash {
     event_key(&world.service, &name(event), &Hash([id; 32]))
 }
 
@@ -60,7 +61,7 @@ fn settled(world: &World, key: &Hash) -> Vec<EventRecord> {
     world.chain.receipts.iter().filter_map(|(_, receipt)| of(receipt)).collect()
 }
 
-fn the_only(world: &World, key: &Hash) -> EventRecord {
+pub(crate) fn the_only(world: &World, key: &Hash) -> EventRecord {
     let records = settled(world, key);
     let [record] = records.as_slice() else { panic!("settled once: {records:?}") };
     record.clone()
@@ -229,6 +230,47 @@ fn a_majority_of_those_who_took_part_decides_at_the_end() {
     assert_eq!(event.state, EventState::Valid, "three took part, two of them agree");
     assert_eq!(event.base, BlobRef::of(b"truth"));
     assert!(!fined(&world, &event, 2).is_zero());
+}
+
+/// A service whose events ask for a majority of at least five nodes; two are in office.
+fn small_office() -> World {
+    let mut world = World::new(3);
+    let mut terms = terms("acme/watch@1.0.0");
+    for event in &mut terms.events {
+        event.emitters = Emitters::AtLeast(5);
+    }
+    world.service = terms.id();
+    world.chain.done(&world.developer, Operation::Publish(Publish { terms: terms.into() }));
+    for n in 0..2 {
+        offers(&mut world, n);
+    }
+    world
+}
+
+fn offers(world: &mut World, n: usize) {
+    let node = world.nodes[n].clone();
+    world.chain.done(&node, offer_of(world.service, &node, node.address()));
+}
+
+#[test]
+fn a_small_office_decides_nothing_where_an_event_asks_for_more_emitters() {
+    let mut world = small_office();
+    for n in 0..2 {
+        let forged = read(&world, 1, b"forged");
+        says(&mut world, n, forged);
+    }
+    // All of the office have spoken, and are not half of five.
+    let event = the_only(&world, &key(&world, READ, 1));
+    assert_eq!((event.office.len(), event.observations.len()), (2, 2));
+    assert_eq!(event.state, EventState::Expired);
+    assert!((0..2).all(|n| stake(&world, n) == STAKE), "nobody is fined for it");
+    offers(&mut world, 2);
+    for n in 0..3 {
+        let seen = read(&world, 1, b"seen by three");
+        says(&mut world, n, seen);
+    }
+    let states: Vec<EventState> = settled(&world, &event.key).iter().map(|e| e.state).collect();
+    assert_eq!(states, [EventState::Expired, EventState::Valid], "the id was not used up");
 }
 
 /// Five meters: three honest ones that jitter, one that drifts by 8 %, and one that is mute.
@@ -468,7 +510,7 @@ fn a_service_may_only_observe() {
     let mut watch = terms("acme/watch@1.0.0");
     watch.tasks.clear();
     watch.module = None;
-    let publish = Operation::Publish(althing_types::Publish { terms: watch.into() });
+    let publish = Operation::Publish(Publish { terms: watch.into() });
     world.chain.done(&world.developer, publish);
 }
 

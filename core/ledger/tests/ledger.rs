@@ -21,6 +21,7 @@ mod results;
 mod runs;
 mod services;
 mod shares;
+mod standstill;
 mod transactions;
 mod transfers;
 mod trust;

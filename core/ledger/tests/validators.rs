@@ -3,7 +3,7 @@
 use althing_ledger::{OperationResult, Unbonding, ValidatorStatus};
 use althing_types::{
     Address, Amount, BeaconKey, BlockId, Bond, Eip712, Endowment, Evidence, Hash, Height,
-    Operation, Round, SignedVote, Unbond, Unjail, VoteKind,
+    Operation, Parameters, Round, SignedVote, Unbond, Unjail, VoteKind,
 };
 
 use crate::common::{Actor, CHAIN, Chain, actor, endpoint, genesis, parameters, tokens, validator};
@@ -166,9 +166,25 @@ fn miss(chain: &mut Chain, absent: &Actor, times: u32) {
     panic!("its turn never came");
 }
 
+/// Validators with these bonds.
+fn bonded<const N: usize>(bonds: [u64; N]) -> (Chain, [Actor; N]) {
+    let mut number = 0;
+    let validators = bonds.map(|_| {
+        number += 1;
+        actor(number)
+    });
+    let accounts = validators
+        .iter()
+        .map(|a| Endowment { address: a.address(), balance: tokens(10_000) })
+        .collect();
+    let set = validators.iter().zip(bonds).map(|(a, bond)| validator(a, tokens(bond))).collect();
+    let parameters = Parameters { validators_max: 100, ..parameters() };
+    (Chain::new(&genesis(parameters, accounts, set)), validators)
+}
+
 #[test]
 fn a_validator_that_misses_three_proposals_is_jailed_and_may_return() {
-    let (mut chain, [first, ..], _) = chain();
+    let (mut chain, [first, ..]) = bonded([100; 5]);
     miss(&mut chain, &first, 2);
     assert!(chain.in_set(&first));
     assert_eq!(chain.validator(&first).unwrap().missed, 2);
@@ -191,34 +207,80 @@ fn a_proposal_wipes_out_the_ones_that_were_missed() {
     assert_eq!(chain.validator(&first).unwrap().missed, 0);
 }
 
-/// Four validators of equal stake.
-fn four() -> (Chain, [Actor; 4]) {
-    let validators = [actor(1), actor(2), actor(3), actor(4)];
-    let set = validators.iter().map(|a| validator(a, tokens(100))).collect();
-    (Chain::new(&genesis(parameters(), vec![], set)), validators)
-}
-
 #[test]
 fn an_outage_that_everybody_suffers_leaves_the_set_as_it_was() {
-    let (mut chain, [first, ..]) = four();
+    let (mut chain, [first, ..]) = bonded([100; 5]);
     for _ in 0..3 {
         // Sixteen rounds came to nothing before the first of them proposed.
         chain.block(|block| (block.round, block.proposer) = (Round(16), first.address()));
     }
-    assert_eq!(chain.validators.members().len(), 4, "who has not been heard of may be there");
+    assert_eq!(chain.validators.members().len(), 5, "who has not been heard of may be there");
 }
 
 #[test]
 fn who_is_absent_is_jailed_once_two_thirds_of_the_others_are_known_to_be_there() {
-    let (mut chain, [first, second, third, absent]) = four();
-    chain.block(|block| (block.round, block.proposer) = (Round(16), first.address()));
+    let (mut chain, [first, second, third, _, absent]) = bonded([100; 5]);
+    for _ in 0..2 {
+        chain.block(|block| (block.round, block.proposer) = (Round(16), first.address()));
+    }
     assert!(chain.validator(&absent).unwrap().missed >= 3);
     for present in [&second, &third] {
         chain.block(|block| block.proposer = present.address());
     }
     miss(&mut chain, &absent, 1);
     assert!(!chain.in_set(&absent));
-    assert_eq!(chain.validators.members().len(), 3);
+    assert_eq!(chain.validators.members().len(), 4);
+}
+
+#[test]
+fn absence_takes_nobody_without_whom_the_set_could_lose_no_one_more() {
+    let (mut chain, [.., absent]) = bonded([100; 4]);
+    miss(&mut chain, &absent, 9);
+    assert!(chain.in_set(&absent), "of the three others none could be lost");
+    assert_eq!(chain.validator(&absent).unwrap().missed, 9, "it is counted all the same");
+    // With a fifth, four are left that can lose one.
+    let newcomer = actor(77);
+    let endow = crate::transfers::transfer(&newcomer, tokens(500));
+    let rich = actor(1);
+    chain.done(&rich, endow);
+    chain.done(&newcomer, bond(&newcomer, tokens(100)));
+    miss(&mut chain, &absent, 3);
+    assert!(!chain.in_set(&absent));
+}
+
+/// Two hundred blocks in which nobody but these proposes.
+fn without(chain: &mut Chain, present: &[Actor]) {
+    for _ in 0..200 {
+        let height = chain.height.next();
+        let turn = |round| chain.validators.proposer(height, Round(round)).unwrap().address;
+        let is_there = |address: Address| present.iter().any(|v| v.address() == address);
+        let round = (0..100).find(|round| is_there(turn(*round))).unwrap();
+        let proposer = turn(round);
+        chain.block(|block| (block.round, block.proposer) = (Round(round), proposer));
+    }
+}
+
+#[test]
+fn of_several_that_are_absent_the_first_are_jailed_until_the_rest_needs_everybody() {
+    let (mut chain, validators) = bonded([100; 7]);
+    without(&mut chain, &validators[..4]);
+    assert_eq!(chain.validators.members().len(), 4, "four can lose one");
+}
+
+#[test]
+fn who_could_be_lost_without_it_is_told_by_stake_and_not_by_seats() {
+    // Losing the 30 is borne by 100 of which nobody else has a third, and by no 80.
+    let (mut chain, [_, _, _, _, absent]) = bonded([300, 200, 200, 100, 200]);
+    miss(&mut chain, &absent, 4);
+    assert!(chain.in_set(&absent), "three hundred of eight hundred would be more than a third");
+    // The loss of the largest was never borne: it hinders nothing.
+    let (mut chain, [_, _, _, _, absent]) = bonded([400, 150, 150, 150, 150]);
+    miss(&mut chain, &absent, 3);
+    assert!(!chain.in_set(&absent));
+    // An absent whale leaves two that need each other.
+    let (mut chain, [whale, ..]) = bonded([1_000, 500, 400]);
+    miss(&mut chain, &whale, 5);
+    assert!(chain.in_set(&whale));
 }
 
 #[test]

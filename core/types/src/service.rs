@@ -88,6 +88,20 @@ pub enum Emitters {
     One,
     /// A majority of the nodes in office.
     Majority,
+    /// A majority of this many, or of the nodes in office where they are more: an office that has lost
+    /// its honest nodes decides nothing.
+    AtLeast(u16),
+}
+
+impl Emitters {
+    /// Of how many nodes a majority is asked for, where so many are in office.
+    #[must_use]
+    pub fn counted(self, office: usize) -> usize {
+        match self {
+            Self::One | Self::Majority => office,
+            Self::AtLeast(least) => office.max(usize::from(least)),
+        }
+    }
 }
 
 /// How emitters agree on a number that jitters: on the median of their values.

@@ -238,7 +238,11 @@ impl Machine<'_> {
     fn attempt(&mut self, step: u16) {
         let (now, run) = (self.now, self.run.id);
         let Some(action) = self.planned(step).map(|step| step.action.clone()) else { return };
+        let readable = self.run.readable(self.plan, step);
         let Some(known) = self.step(step) else { return };
+        if known.reads.is_none() {
+            known.reads = readable;
+        }
         let attempt = known.attempts;
         let Some(attempts) = attempt.checked_add(1) else {
             return self.finish(step, StepStatus::Error);
@@ -279,6 +283,8 @@ impl Machine<'_> {
         known.awaited = None;
         known.since = None;
         known.failures = 0;
+        // Nothing was done for it: what the next event is judged by may be what is known then.
+        known.reads = None;
         if !known.listening {
             return self.listen(step);
         }

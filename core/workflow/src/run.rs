@@ -67,6 +67,9 @@ pub struct StepRun {
     pub awaited: Option<Occurrence>,
     /// Events that came while a condition is evaluated, at most [`QUEUE_MAX`].
     pub queued: Vec<Occurrence>,
+    /// Whose outputs its attempts read, where that was not everybody's before it when the first attempt
+    /// began: a later one must not ask for another thing under the key of the first.
+    pub reads: Option<Vec<u16>>,
 }
 
 /// How far a step is.
@@ -157,6 +160,7 @@ impl Run {
             wait_until: None,
             awaited: None,
             queued: Vec::new(),
+            reads: None,
         };
         let steps = plan.steps.iter().map(|_| idle()).collect();
         Self { id, keys, nested, steps, kept_until: None, end: None }
@@ -197,7 +201,8 @@ impl Run {
     }
 
     /// From what an attempt of a step is evaluated: the run's event, the event that the step waited
-    /// for, and what the steps that it hangs on, directly or not, have returned.
+    /// for, and what the steps that it hangs on, directly or not, had returned when its first attempt
+    /// began. It is the same for all attempts, their number apart.
     #[must_use]
     pub fn step_input(&self, plan: &Plan, origin: &Origin<'_>, step: u16) -> StepInput {
         let known = self.step(step);
@@ -210,8 +215,24 @@ impl Run {
             attempt: known.map_or(0, |known| known.attempts.saturating_sub(1)),
             event: origin.event.clone(),
             awaited: known.and_then(|k| k.awaited.as_ref()).map(|event| event.payload.clone()),
-            outputs: self.outputs(&graph::ancestors(plan, step)),
+            outputs: self.outputs(&self.read(plan, step)),
         }
+    }
+
+    /// The steps whose outputs a step reads, ascending.
+    fn read(&self, plan: &Plan, step: u16) -> Vec<u16> {
+        let fixed = self.step(step).and_then(|known| known.reads.clone());
+        fixed.unwrap_or_else(|| graph::ancestors(plan, step))
+    }
+
+    /// What [`StepRun::reads`] is for a step of which an attempt begins now: `None` if all before it have
+    /// returned, since nothing can be added to that.
+    pub(crate) fn readable(&self, plan: &Plan, step: u16) -> Option<Vec<u16>> {
+        let ancestors = graph::ancestors(plan, step);
+        let has_output =
+            |step: &u16| self.ending(*step).is_some_and(|ending| ending.output.is_some());
+        let readable: Vec<u16> = ancestors.iter().copied().filter(has_output).collect();
+        (readable.len() < ancestors.len()).then_some(readable)
     }
 
     /// The context in which a reached `returns` is evaluated: as for its step, with that step's own
@@ -248,7 +269,7 @@ impl Run {
         if let Some(event) = awaited {
             add(&event.holders);
         }
-        for ancestor in graph::ancestors(plan, step).iter().rev() {
+        for ancestor in self.read(plan, step).iter().rev() {
             if let Some(ending) = self.ending(*ancestor) {
                 add(&ending.holders);
             }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use althing_types::{
     Action, After, BlobRef, End, EventName, Filter, Hash, Join, KeySource, Name, Payload, Plan,
-    Retry, ReturnPlan, StepPlan, StepStatus, TimeMs, Trigger, Wait,
+    Retry, ReturnPlan, StepOutput, StepPlan, StepStatus, TimeMs, Trigger, Wait,
 };
 use althing_workflow::{
-    Attempt, BranchStatus, Branches, Effect, Input, NotAPlan, NotRepeatable, Occurrence, Run,
-    RunEnd, RunStatus, StepPhase, attempt_id, check,
+    Attempt, BranchStatus, Branches, Effect, Input, NotAPlan, NotRepeatable, Occurrence, Origin,
+    Run, RunEnd, RunStatus, StepPhase, attempt_id, check,
 };
 use proptest::prelude::*;
 
@@ -71,6 +71,17 @@ fn returned(status: &str) -> Attempt {
         keys: vec![],
         holders: vec![],
     }
+}
+
+/// What the present attempt of a step reads of the steps before it.
+fn outputs(plan: &Plan, run: &Run, step: u16) -> Vec<StepOutput> {
+    let origin = Origin {
+        application: &Hash([8; 32]),
+        document: &BlobRef::of(b"document"),
+        started_at: TimeMs(1),
+        event: &Payload::Blob(BlobRef::of(b"event")),
+    };
+    run.step_input(plan, &origin, step).outputs
 }
 
 /// How a step behaves in a case: it is what the interpreter knows beforehand.
@@ -175,6 +186,8 @@ struct World<'a> {
     listening: BTreeSet<u16>,
     declined: BTreeMap<u16, u8>,
     failed: BTreeMap<u16, u16>,
+    /// By step and declined events, what its attempts read.
+    read: BTreeMap<(u16, u8), Vec<StepOutput>>,
     events: u8,
     ends: usize,
 }
@@ -186,6 +199,11 @@ impl World<'_> {
                 Effect::Begin { step, attempt, id } => {
                     assert_eq!(id, attempt_id(&self.run.id, step, attempt));
                     assert_eq!(self.open.insert(step, id), None, "one attempt at a time");
+                    let declined = self.declined.get(&step).copied().unwrap_or_default();
+                    let outputs = outputs(&self.case.plan, &self.run, step);
+                    let first =
+                        self.read.entry((step, declined)).or_insert_with(|| outputs.clone());
+                    assert_eq!(*first, outputs, "all attempts read what the first one read");
                 }
                 Effect::Listen { step, filter } => {
                     assert_eq!(filter, [(0, Hash([3; 32]))]);
@@ -277,6 +295,7 @@ proptest! {
             listening: BTreeSet::new(),
             declined: BTreeMap::new(),
             failed: BTreeMap::new(),
+            read: BTreeMap::new(),
             events: 0,
             ends: 0,
         };
@@ -484,4 +503,61 @@ fn an_answer_to_an_earlier_attempt_changes_nothing() {
         run.apply(&plan, TimeMs(8), Input::Attempted { id, attempt: returned("ok") }).is_empty()
     );
     assert_eq!(run, before);
+}
+
+/// Two branches after the first step, and a step after any of them.
+fn race() -> Plan {
+    let all = |ends| After { mode: Join::All, ends };
+    let mut steps = vec![
+        step(0, all(vec![])),
+        step(1, all(vec![end(0, 0)])),
+        step(2, all(vec![end(0, 0)])),
+        step(3, After { mode: Join::Any, ends: vec![end(1, 0), end(2, 0)] }),
+        step(4, all(vec![end(3, 0)])),
+    ];
+    steps[3].retry = Retry { max: 3, backoff_ms: 5 };
+    steps[4].retry = Retry { max: 3, backoff_ms: 5 };
+    plan(steps)
+}
+
+fn read(plan: &Plan, run: &Run, step: u16) -> Vec<u16> {
+    outputs(plan, run, step).iter().map(|output| output.step).collect()
+}
+
+#[test]
+fn what_ends_between_two_attempts_of_a_step_is_not_read_by_the_second() {
+    let plan = race();
+    let mut run = begun(&plan, returned("ok"));
+    let tell = |run: &mut Run, step, number, attempt| {
+        let id = attempt_id(&run.id, step, number);
+        run.apply(&plan, TimeMs(10), Input::Attempted { id, attempt })
+    };
+    tell(&mut run, 1, 0, returned("ok"));
+    assert_eq!(read(&plan, &run, 3), [0, 1]);
+    tell(&mut run, 3, 0, Attempt::Failed);
+    tell(&mut run, 2, 0, returned("ok"));
+    run.apply(&plan, TimeMs(100), Input::Deadline);
+    assert!(matches!(run.steps[3].phase, StepPhase::Working { .. }), "the second attempt");
+    assert_eq!(read(&plan, &run, 3), [0, 1], "its key is that of the first");
+    assert_eq!(run.holders(&plan, 3).len(), 0);
+    // A step that begins only now reads both, and nothing can be added to that.
+    tell(&mut run, 3, 1, returned("ok"));
+    assert_eq!(read(&plan, &run, 4), [0, 1, 2, 3]);
+    assert_eq!(run.steps[4].reads, None);
+}
+
+#[test]
+fn a_step_that_is_repeated_by_its_owner_reads_what_its_first_attempt_read() {
+    let mut plan = race();
+    plan.steps[3].retry.max = 0;
+    let mut run = begun(&plan, returned("ok"));
+    let attempt = |run: &mut Run, step, attempt| {
+        let id = attempt_id(&run.id, step, 0);
+        run.apply(&plan, TimeMs(10), Input::Attempted { id, attempt })
+    };
+    attempt(&mut run, 2, returned("ok"));
+    attempt(&mut run, 3, Attempt::Failed);
+    attempt(&mut run, 1, returned("ok"));
+    run.apply(&plan, TimeMs(20), Input::Repeat { step: 3 });
+    assert_eq!(read(&plan, &run, 3), [0, 2]);
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::canonical::{NotAManifest, amount, name};
 use crate::event::{AGREED_MAX, Agree, AgreeBy, DECIMALS_MAX, Event, KEYS_MAX};
 
+/// How many emitters an event may ask for at least; the ledger seats no more.
+pub(crate) const EMITTERS: std::ops::RangeInclusive<u16> = 2..=128;
 /// Longest time that emitters may take: a day.
 const WINDOW_MS_MAX: u32 = 86_400_000;
 
@@ -30,6 +32,8 @@ pub(crate) struct FormEvent {
 enum FormEmitters {
     One,
     Majority,
+    #[serde(untagged)]
+    AtLeast(u16),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +69,7 @@ impl FormEvent {
             emitters: match emitters {
                 Emitters::One => FormEmitters::One,
                 Emitters::Majority => FormEmitters::Majority,
+                Emitters::AtLeast(least) => FormEmitters::AtLeast(*least),
             },
             agree: agree.iter().map(FormAgree::of).collect(),
             price: price.to_string(),
@@ -89,6 +94,14 @@ impl FormEvent {
             emitters: match emitters {
                 FormEmitters::One => Emitters::One,
                 FormEmitters::Majority => Emitters::Majority,
+                FormEmitters::AtLeast(least) if EMITTERS.contains(&least) => {
+                    Emitters::AtLeast(least)
+                }
+                FormEmitters::AtLeast(_) => {
+                    return Err(NotAManifest::because(
+                        "an event asks for 0, 1 or too many emitters",
+                    ));
+                }
             },
             agree: agree.into_iter().map(FormAgree::into_agree).collect::<Result<_, _>>()?,
             price: amount(&price)?,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use althing_types::{Amount, Emitters, MeasuredTerms, Name};
 use serde_json::Value;
 
+use crate::canonical_event::EMITTERS;
 use crate::decimal;
 use crate::document::{Content, Node, place};
 use crate::event::{AGREED_MAX, Agree, AgreeBy, DECIMALS_DEFAULT, DECIMALS_MAX, Event, KEYS_MAX};
@@ -79,11 +80,14 @@ impl Reader<'_> {
     }
 
     fn emitters(&mut self, node: &Node) -> Option<Emitters> {
-        let hint = "write 1 to believe the first, or majority";
+        let hint = "write 1 to believe the first, majority, or a number of nodes, 128 at most";
         let text = self.written(node, "emitters", hint)?;
         match text.as_str() {
             "1" => Some(Emitters::One),
             "majority" => Some(Emitters::Majority),
+            number if number.parse().is_ok_and(|least: u16| EMITTERS.contains(&least)) => {
+                number.parse().ok().map(Emitters::AtLeast)
+            }
             _ => {
                 let message = format!("emitters cannot be '{text}'");
                 self.mistake(MistakeKind::Word, place(node), "unknown", message, hint);

@@ -58,6 +58,10 @@ fn the_terms_of_events_are_what_the_file_says() {
     let cost = MeasuredTerms { decimals: 2, tolerance: None };
     assert_eq!(charged.measured, [kwh, cost]);
     assert_eq!((rung.emitters, rung.window_ms), (Emitters::One, 30_000));
+    let many = METERS.replacen("emitters: majority", "emitters: 5", 1);
+    let many = ServiceFile::parse("service.yml", &many).unwrap().into_manifest(b"");
+    assert_eq!(many.terms().events[0].emitters, Emitters::AtLeast(5));
+    assert_eq!(Manifest::from_canonical(&many.canonical()).unwrap(), many);
     let ignored = Agree { property: "at".into(), by: AgreeBy::Ignore };
     assert!(event("charged").agree.contains(&ignored));
 }
@@ -189,7 +193,8 @@ fn mistakes_in_events_are_told() {
         ("id: session", "id: sesion", "MAN-0011"),
         ("keys: [car, session]", "keys: [cat]", "MAN-0011"),
         ("keys: [car, session]", "keys: [car, car, car, car, car, car, car, car, car]", "MAN-0009"),
-        ("emitters: majority", "emitters: 2", "MAN-0008"),
+        ("emitters: majority", "emitters: 129", "MAN-0008"),
+        ("emitters: majority", "emitters: 0", "MAN-0008"),
         ("at: ignore", "at: ingore", "MAN-0008"),
         ("at: ignore", "car: ignore", "MAN-0015"),
         ("at: ignore", "session: ignore", "MAN-0015"),

@@ -99,6 +99,7 @@ fn apply(
         height: head.next_height(),
         round: draft.round,
         time: draft.time,
+        previous: head.time(),
         proposer: draft.proposer,
         beacon: draft.beacon,
     };

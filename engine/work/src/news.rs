@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use althing_ledger::{
-    Account, BlockContext, Executed, Execution, Receipt, TransactionReceipt, keys,
-};
+use althing_ledger::{Account, Executed, Execution, Receipt, TransactionReceipt, keys};
 use althing_state::Fault;
 use althing_types::{Address, Hash, Height, Nonce, TimeMs, canonical};
 
@@ -34,13 +32,17 @@ pub fn concerns(execution: &Execution, node: &Address) -> bool {
 }
 
 impl News {
-    /// Picks out of a block what concerns `node`, without reading the store: what changed is among
+    /// Picks out of a block with this height and time what concerns `node`, without reading the store: what changed is among
     /// the block's own writes.
     ///
     /// # Errors
     ///
     /// [`Fault`] if a written record is no record.
-    pub fn of(node: &Address, block: &BlockContext, executed: &Executed) -> Result<Self, Fault> {
+    pub fn of(
+        node: &Address,
+        (height, time): (Height, TimeMs),
+        executed: &Executed,
+    ) -> Result<Self, Fault> {
         let changed: BTreeSet<Hash> =
             executed.changes.iter().map(|change| change.execution).collect();
         let mut executions = Vec::new();
@@ -71,7 +73,7 @@ impl News {
             Some(Some(bytes)) => Some(decode::<Account>(key, bytes)?.nonce),
             Some(None) | None => None,
         };
-        Ok(Self { height: block.height, time: block.time, executions, receipts, nonce })
+        Ok(Self { height, time, executions, receipts, nonce })
     }
 }
 

@@ -26,7 +26,7 @@ use althing_ledger::{
 };
 use althing_state::{MemoryState, Tree};
 use althing_types::{
-    Address, Block, BlockId, Eip712, Evidence, Hash, Height, Operation, Signatures as _,
+    Address, Block, BlockId, Eip712, Evidence, Hash, Height, Operation, Signatures as _, TimeMs,
     beacon_input,
 };
 
@@ -131,6 +131,8 @@ pub(crate) struct Auditor {
     state: MemoryState,
     tree: Tree,
     beacon: Hash,
+    /// The time of the highest block.
+    time: TimeMs,
     open: BTreeMap<Hash, Execution>,
     /// When each execution was first seen, in microseconds.
     since_us: BTreeMap<Hash, u64>,
@@ -171,6 +173,7 @@ impl Auditor {
             state,
             tree,
             beacon: genesis.hash(),
+            time: genesis.time,
             open: BTreeMap::new(),
             since_us: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -258,6 +261,7 @@ impl Auditor {
             height: header.height,
             round: header.round,
             time: header.time,
+            previous: self.time,
             proposer: header.proposer,
             beacon: header.beacon,
         };
@@ -324,7 +328,7 @@ impl Auditor {
         if header.height.0.is_multiple_of(AUDIT_EVERY) {
             self.count_deposits(now_us);
         }
-        self.beacon = header.beacon;
+        (self.beacon, self.time) = (header.beacon, header.time);
     }
 
     fn block(&mut self, block: &Block, now_us: u64) {
@@ -508,6 +512,7 @@ const fn step_name(step: &Step) -> &'static str {
         Step::Created => "created",
         Step::Drawn => "drawn",
         Step::Reassigned { .. } => "reassigned",
+        Step::Prolonged => "prolonged",
         Step::Sealed(_) => "sealed",
         Step::Answered(_) => "answered",
         Step::Revealing => "revealing",

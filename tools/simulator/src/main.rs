@@ -31,25 +31,61 @@ struct Arguments {
     /// Says what happens in each run.
     #[arg(long)]
     verbose: bool,
-    /// Where the report goes, in Markdown.
+    /// Where the report goes, in Markdown; it is brought up to date as the run goes on.
     #[arg(long)]
     report: Option<PathBuf>,
+}
+
+/// After how many seeds the report is brought up to date.
+const REPORT_EVERY: u64 = 20;
+
+/// What the seeds so far came to.
+struct Run {
+    from: u64,
+    started: Instant,
+    all: Statistics,
+    failed: Vec<u64>,
+    seeds: u64,
+}
+
+impl Run {
+    fn text(&self) -> String {
+        let failed = &self.failed;
+        let numbers = if failed.is_empty() { String::new() } else { format!(" ({failed:?})") };
+        let seconds = self.started.elapsed().as_secs_f64();
+        format!(
+            "{} seeds from {}, {} failed{numbers}, in {seconds:.0} s of wall time.\n\n{}",
+            self.seeds,
+            self.from,
+            failed.len(),
+            self.all.markdown(),
+        )
+    }
+
+    fn write(&self, path: Option<&PathBuf>) -> Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        std::fs::write(path, self.text()).with_context(|| format!("writing {}", path.display()))
+    }
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let limit = arguments.hours.map(|hours| Duration::from_secs_f64(hours * 3600.0));
-    let mut all = Statistics::default();
-    let mut failed: Vec<u64> = Vec::new();
-    let mut seeds = 0;
+    let mut total = Run {
+        from: arguments.from,
+        started,
+        all: Statistics::default(),
+        failed: Vec::new(),
+        seeds: 0,
+    };
     for seed in arguments.from..arguments.from.saturating_add(arguments.seeds) {
         if limit.is_some_and(|limit| started.elapsed() >= limit) {
             break;
         }
         let scenario = Scenario::from_seed(seed);
         let report = run(&scenario);
-        seeds += 1;
+        total.seeds += 1;
         if arguments.verbose {
             println!("{}", report.story());
         }
@@ -58,32 +94,23 @@ fn main() -> Result<ExitCode> {
             anyhow::ensure!(again.trace == report.trace, "seed {seed} has two traces");
         }
         for part in scenario.parts.iter().filter(|part| !part.is_honest()) {
-            *all.parts.entry(part.to_string()).or_default() += 1;
+            *total.all.parts.entry(part.to_string()).or_default() += 1;
         }
-        all.add(&report.statistics);
+        total.all.add(&report.statistics);
         if !report.is_well() {
-            failed.push(seed);
+            total.failed.push(seed);
             println!("seed {seed} FAILED\n{}", report.story());
             if !arguments.no_shrink {
                 println!("smallest:\n{}", shrink(&report).story());
             }
         }
-        if seeds % 100 == 0 {
-            let hours = all.simulated_us as f64 / 3.6e9;
-            println!("{seeds} seeds, {hours:.1} h simulated in {:.0?}", started.elapsed());
+        if total.seeds.is_multiple_of(REPORT_EVERY) {
+            total.write(arguments.report.as_ref())?;
+            let hours = total.all.simulated_us as f64 / 3.6e9;
+            println!("{} seeds, {hours:.1} h simulated in {:.0?}", total.seeds, started.elapsed());
         }
     }
-    let mut text = format!(
-        "{seeds} seeds from {}, {} failed{}, in {:.0} s of wall time.\n\n",
-        arguments.from,
-        failed.len(),
-        if failed.is_empty() { String::new() } else { format!(" ({failed:?})") },
-        started.elapsed().as_secs_f64(),
-    );
-    text.push_str(&all.markdown());
-    println!("{text}");
-    if let Some(path) = &arguments.report {
-        std::fs::write(path, &text).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("{}", total.text());
+    total.write(arguments.report.as_ref())?;
+    Ok(if total.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -85,13 +85,15 @@ pub fn parameters() -> Parameters {
 }
 
 /// A bound for how long an execution may take on a network without faults, from its call: every
-/// round draws, works with every substitute and refill, and reveals.
+/// round draws, works with every substitute and refill, and reveals. A window that ends without a block is
+/// prolonged by half: once in a while, behind absent proposers.
 #[must_use]
 pub fn execution_ms_max() -> u64 {
     let Parameters { seal_window_ms, reveal_window_ms, draw_window_ms, escalations_max, .. } =
         parameters();
     let work = seal_window_ms + 1_000;
-    let round = draw_window_ms + 4 * work + work + reveal_window_ms;
+    let prolonged = (seal_window_ms + reveal_window_ms) / 2;
+    let round = draw_window_ms + 4 * work + work + reveal_window_ms + prolonged;
     u64::from(escalations_max + 1) * round
 }
 

@@ -137,6 +137,10 @@ pub fn done(task: &str, input: &Json) -> Option<(&'static str, Json)> {
     }
 }
 
+/// How most steps of the applications are checked and tried again; `CHECKERS` is a number.
+const RETRIED: &str = "verify: CHECKERS
+    retry: { max: 2, backoff: PT1S }";
+
 /// Orders that are paid, shipped, delivered, or not.
 const ORDERS: &str = "
 app: orders
@@ -147,26 +151,22 @@ then:
   - id: price
     do: sim.total
     with: { order: \"${ event.order }\", amount: \"${ event.amount }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: parcel
     await: { event: shop.paid, where: { order: \"${ event.order }\" }, if: \"${ awaited.amount >= event.amount }\", timeout: PT12S }
     do: shop.ship
     with: { order: \"${ event.order }\", price: \"${ price.of }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: arrived
     await: { event: shop.delivered, where: { parcel: \"${ parcel.parcel }\" }, timeout: PT12S }
     do: shop.mail
     with: { to: \"${ event.order }\", what: \"arrived: ${ parcel.parcel }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: expired
     after: parcel.timeout
     do: shop.mail
     with: { to: \"${ event.order }\", what: expired }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: trouble
     after: { any: [price.error, parcel.error] }
     do: shop.mail
@@ -184,8 +184,7 @@ then:
   - id: bill
     do: sim.total
     with: { session: \"${ event.session }\", wh: \"${ event.wh }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: broken
     do: sim.fails
     with: { bill: \"${ bill.of }\" }
@@ -201,8 +200,7 @@ then:
     after: [broken.error, hasty.timeout]
     do: sim.factor
     with: { bill: \"${ bill.of }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
 ";
 
 /// Used as a task by [`GIFTS`].
@@ -222,7 +220,8 @@ returns:
   packed: { from: weigh, data: { seal: \"${ weigh.of }\" } }
 ";
 
-/// Uses another application; two branches that a third joins.
+/// Uses another application; two branches, a step that joins them, and one after any of them that reads
+/// whichever has ended.
 const GIFTS: &str = "
 app: gifts
 version: 1.0.0
@@ -235,20 +234,24 @@ then:
   - id: card
     do: sim.total
     with: { seal: \"${ box.seal }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: ribbon
     after: box
     do: sim.factor
     with: { seal: \"${ box.seal }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: note
     after: [card, ribbon]
     do: shop.mail
     with: { to: \"${ event.gift }\", what: \"packed: ${ box.seal }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
+  - id: first
+    after: { any: [card, ribbon] }
+    do: shop.mail
+    with:
+      to: \"${ event.gift }\"
+      what: \"first: ${ card != null ? card.of : '-' } ${ ribbon != null ? ribbon.of : '-' }\"
+    RETRIED
 ";
 
 /// Deployed with money for a few runs only.
@@ -261,13 +264,11 @@ then:
   - id: first
     do: sim.total
     with: { gift: \"${ event.gift }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
   - id: second
     do: shop.mail
     with: { to: \"${ event.gift }\", what: \"poor: ${ first.of }\" }
-    verify: CHECKERS
-    retry: { max: 2, backoff: PT1S }
+    RETRIED
 ";
 
 /// An application that a user deploys.
@@ -334,7 +335,7 @@ pub fn deployments(checkers: u16) -> Vec<Deployment> {
         (3, POOR, few, false),
     ];
     for (owner, text, deposit, lasts) in files {
-        let text = text.replace("CHECKERS", &checkers.to_string());
+        let text = text.replace("RETRIED", RETRIED).replace("CHECKERS", &checkers.to_string());
         let file = ApplicationFile::parse("app.yaml", &text).expect("the files have no mistakes");
         let alias = format!("user{owner}/{}@1.0.0", name_in(&text));
         let alias: Alias = alias.parse().expect("the names are aliases");

@@ -102,6 +102,17 @@ fn answers_that_are_lost_are_asked_for_again_under_the_same_key() {
 }
 
 #[test]
+fn a_step_after_any_of_two_asks_for_the_same_thing_however_often_it_is_tried() {
+    for seed in 0..2 {
+        let scenario =
+            Scenario { answers_lost_per_mille: 350, outside_every_ms: 500, ..busy(seed, 4) };
+        let statistics = well(&scenario).statistics;
+        let again = statistics.run_edges.get(&("Resting", "Working")).copied();
+        assert!(again.is_some_and(|n| n > 10), "seed {seed}: {:?}", statistics.run_edges);
+    }
+}
+
+#[test]
 fn acknowledged_events_outlive_crashes_of_every_node() {
     let mut scenario = Scenario { outside_every_ms: 500, ..busy(9, 4) };
     let crash = |at_ms, node| Fault { at_ms, kind: Kind::Crash { node, down_ms: 700 } };

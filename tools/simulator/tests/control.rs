@@ -79,7 +79,9 @@ fn a_ring_without_a_quorum_passes_nothing() {
         scenario.parts = vec![Part::HONEST; 7];
         scenario.parts[1] = ring;
         scenario.parts[4] = ring;
+        // Of five members two are no quorum, of three they would be.
         scenario.checkers = vec![4];
+        scenario.step_checkers = 4;
         scenario.user_every_ms = 500;
         let report = run(&scenario);
         assert!(report.is_well(), "{}", report.story());

@@ -4,7 +4,7 @@ use althing_simulator::Scenario;
 use althing_simulator::shrink::{run, shrink};
 
 /// Seeds of the sweep that every check of the repository runs: about an hour of simulated time.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 16;
 
 fn sweep(seeds: std::ops::Range<u64>) {
     for seed in seeds {

@@ -321,6 +321,8 @@ pub enum Step {
         /// Its substitute.
         to: AddressText,
     },
+    /// Its deadline passed while the chain stood still, and was moved.
+    Prolonged,
     /// A member committed itself.
     Sealed {
         /// The member.
@@ -361,6 +363,7 @@ impl From<ledger::Step> for Step {
             ledger::Step::Reassigned { from, to } => {
                 Self::Reassigned { from: from.into(), to: to.into() }
             }
+            ledger::Step::Prolonged => Self::Prolonged,
             ledger::Step::Sealed(node) => Self::Sealed { node: node.into() },
             ledger::Step::Answered(node) => Self::Answered { node: node.into() },
             ledger::Step::Revealing => Self::Revealing,

@@ -5,7 +5,7 @@ use althing_types as core;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mirror::{mirror, mirror_names};
+use super::mirror::{mirror, mirror_by_from, mirror_names};
 use super::outcome::BlobRef;
 use super::text::{AddressText, AliasText, AmountText, EndpointText, HashText, NameText};
 
@@ -21,15 +21,39 @@ mirror_names! {
     }
 }
 
-mirror_names! {
-    /// Whose observations make an event valid.
-    Emitters = core::Emitters {
-        /// The first observation of any node in office.
-        One,
-        /// A majority of the nodes in office.
-        Majority,
+/// Whose observations make an event valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Emitters {
+    /// The first observation of any node in office.
+    One,
+    /// A majority of the nodes in office.
+    Majority,
+    /// A majority of this many, or of the nodes in office where they are more.
+    AtLeast(u16),
+}
+
+impl From<core::Emitters> for Emitters {
+    fn from(core: core::Emitters) -> Self {
+        match core {
+            core::Emitters::One => Self::One,
+            core::Emitters::Majority => Self::Majority,
+            core::Emitters::AtLeast(least) => Self::AtLeast(least),
+        }
     }
 }
+
+impl From<Emitters> for core::Emitters {
+    fn from(wire: Emitters) -> Self {
+        match wire {
+            Emitters::One => Self::One,
+            Emitters::Majority => Self::Majority,
+            Emitters::AtLeast(least) => Self::AtLeast(least),
+        }
+    }
+}
+
+mirror_by_from!(Emitters = core::Emitters);
 
 mirror! {
     /// What the ledger knows of one event.

@@ -27,7 +27,7 @@ pub(super) fn apply<V: View>(
         // Where the first one counts, whoever comes after it repeats it.
         return Err(match terms.emitters {
             Emitters::One => Rejection::DuplicateObservation { event: key },
-            Emitters::Majority => Rejection::LateObservation { event: key },
+            Emitters::Majority | Emitters::AtLeast(_) => Rejection::LateObservation { event: key },
         }
         .into());
     }
@@ -65,7 +65,7 @@ fn open<V: View>(
     }
     let office = match terms.emitters {
         Emitters::One => alloc::vec![sender],
-        Emitters::Majority => emitters::office(ledger, &observe.service)?,
+        Emitters::Majority | Emitters::AtLeast(_) => emitters::office(ledger, &observe.service)?,
     };
     if !office.contains(&sender) {
         return Err(Rejection::NotAnEmitter.into());

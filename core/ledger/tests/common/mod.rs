@@ -145,6 +145,8 @@ pub(crate) struct Plan<'c> {
     pub(crate) chain: &'c Chain,
     /// Time since the previous block.
     pub(crate) elapsed_ms: u64,
+    /// Whether there was no block in that time, not even an empty one.
+    pub(crate) stood_still: bool,
     pub(crate) round: Round,
     pub(crate) proposer: Address,
     nonces: BTreeMap<Address, Nonce>,
@@ -226,6 +228,7 @@ impl Chain {
         let mut plan = Plan {
             chain: self,
             elapsed_ms: 1,
+            stood_still: false,
             round: Round(0),
             proposer,
             nonces: BTreeMap::new(),
@@ -233,12 +236,14 @@ impl Chain {
         };
         fill(&mut plan);
         assert!(plan.elapsed_ms > 0, "blocks are later than their predecessors");
-        let Plan { elapsed_ms, round, proposer, transactions, .. } = plan;
+        let Plan { elapsed_ms, stood_still, round, proposer, transactions, .. } = plan;
         let context = BlockContext {
             chain: CHAIN,
             height,
             round,
             time: self.time.after(elapsed_ms),
+            // Where the chain lives, blocks in which nothing happens are left out.
+            previous: if stood_still { self.time } else { self.time.after(elapsed_ms - 1) },
             proposer,
             beacon: keccak(&[b"beacon", &height.0.to_be_bytes()]),
         };
@@ -332,6 +337,11 @@ impl Chain {
     /// An empty block after this long.
     pub(crate) fn wait(&mut self, elapsed_ms: u64) {
         self.block(|block| block.elapsed_ms = elapsed_ms);
+    }
+
+    /// No block for this long, then an empty one.
+    pub(crate) fn stand_still(&mut self, elapsed_ms: u64) {
+        self.block(|block| (block.elapsed_ms, block.stood_still) = (elapsed_ms, true));
     }
 
     fn assert_one_deadline_each(&self) {

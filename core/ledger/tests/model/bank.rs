@@ -132,10 +132,16 @@ impl Bank {
                     there += if is_there { *power } else { 0 };
                 }
             }
+            // Whose loss the present set bears, the rest must bear as well.
+            let others = self.active(&office, Some(address));
+            let all: u64 = self.active(&office, None).iter().sum();
+            let left: u64 = others.iter().sum();
+            let spared = others.iter().any(|power| 3 * power < all && 3 * power >= left);
             let Some(validator) = self.validators.get_mut(address) else { continue };
             validator.missed += 1;
             let active = validator.status == ValidatorStatus::Active;
-            if validator.missed >= rules.missed_proposals_max && active && there * 3 > rest * 2 {
+            let goes_on = there * 3 > rest * 2 && !spared;
+            if validator.missed >= rules.missed_proposals_max && active && goes_on {
                 validator.status = ValidatorStatus::Jailed { until: TimeMs(now + rules.jail_ms) };
                 validator.missed = 0;
             }
@@ -164,6 +170,16 @@ impl Bank {
                 _ => self.pay_offer(&Address::try_from(id.as_slice()).unwrap()),
             }
         }
+    }
+
+    /// The votes of those in office who are not jailed, all or all but one.
+    fn active(&self, office: &[(Address, u64)], without: Option<&Address>) -> Vec<u64> {
+        let is = |member: &Address| {
+            let known = self.validators.get(member);
+            known.is_some_and(|known| known.status == ValidatorStatus::Active)
+        };
+        let counted = office.iter().filter(|(member, _)| Some(member) != without && is(member));
+        counted.map(|(_, power)| *power).collect()
     }
 
     fn pay_unbonded(&mut self, address: &Address) {

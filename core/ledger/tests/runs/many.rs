@@ -47,6 +47,7 @@ fn reads_of(world: &World, operation: Operation) -> (usize, usize) {
         height,
         round: Round(0),
         time: chain.time.after(1),
+        previous: chain.time,
         proposer: chain.validators.proposer(height, Round(0)).unwrap().address,
         beacon: keccak(&[b"beacon"]),
     };

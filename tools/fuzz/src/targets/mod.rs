@@ -1,10 +1,13 @@
 //! The targets, by what they read.
 
+#[cfg(feature = "node")]
 mod api;
 mod application;
 mod chain;
+#[cfg(feature = "node")]
 mod component;
 mod manifest;
+#[cfg(feature = "node")]
 mod network;
 mod proofs;
 
@@ -54,6 +57,7 @@ const SCHEMAS: Memory = Memory { bytes: 16 << 20, per_byte: 400 };
 /// What an expression makes is bounded by its meter, whatever it is made from.
 const METERED: Memory = Memory { bytes: 128 << 20, per_byte: 400 };
 /// A compiler of strangers' code; the pages of what then runs are not counted, but limited.
+#[cfg(feature = "node")]
 const COMPILER: Memory = Memory { bytes: 8 << 20, per_byte: 400 };
 
 const fn plain(name: &'static str, run: fn(&[u8])) -> Target {
@@ -77,12 +81,19 @@ pub const TARGETS: &[Target] = &[
     Target { cost: 4, memory: STRINGS, ..plain("receipt", proofs::receipt) },
     Target { cost: 4, memory: STRINGS, ..plain("state_proof", proofs::state_proof) },
     text("receipt_file", proofs::receipt_file, TREE),
+    #[cfg(feature = "node")]
     plain("hello", network::hello),
+    #[cfg(feature = "node")]
     plain("peers", network::peers),
+    #[cfg(feature = "node")]
     plain("vote_frame", network::vote_frame),
+    #[cfg(feature = "node")]
     Target { memory: STRINGS, ..plain("body_frame", network::body_frame) },
+    #[cfg(feature = "node")]
     plain("transactions_frame", network::transactions_frame),
+    #[cfg(feature = "node")]
     plain("sync_request", network::sync_request),
+    #[cfg(feature = "node")]
     plain("sync_response", network::sync_response),
     text("service_file", manifest::service_file, SCHEMAS),
     text("manifest", manifest::manifest, SCHEMAS),
@@ -92,8 +103,11 @@ pub const TARGETS: &[Target] = &[
     text("application_document", application::document, METERED),
     Target { cost: 40, ..text("expression", application::expression, METERED) },
     text("imported_file", application::imported, SCHEMAS),
+    #[cfg(feature = "node")]
     text("api_transaction", api::transaction, TREE),
+    #[cfg(feature = "node")]
     text("api_bodies", api::bodies, TREE),
+    #[cfg(feature = "node")]
     Target { cost: 100, memory: COMPILER, ..plain("component", component::component) },
 ];
 

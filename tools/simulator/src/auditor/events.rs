@@ -117,6 +117,7 @@ impl Auditor {
 
     /// What a block says of events.
     pub(super) fn block_of_events(&mut self, block: &Block, executed: &Executed, now_us: u64) {
+        let time = block.header.time;
         self.observations(block, executed, now_us);
         // An id that expired may be observed again in the same block: its end comes first.
         for receipt in &executed.receipts {
@@ -129,7 +130,7 @@ impl Auditor {
                 && let Some(value) = value
                 && let Ok(record) = borsh::from_slice::<EventRecord>(value)
             {
-                self.event_moved(record, now_us);
+                self.event_moved(record, time, now_us);
             }
         }
         for EventChange { event, step } in &executed.event_changes {
@@ -137,7 +138,6 @@ impl Auditor {
                 self.emitter_fined(event, node, *offence, now_us);
             }
         }
-        let time = block.header.time;
         let late = self.events.open.values().find(|event| event.until <= time);
         if let Some(event) = late {
             let what =
@@ -182,7 +182,7 @@ impl Auditor {
         }
     }
 
-    fn event_moved(&mut self, now: EventRecord, now_us: u64) {
+    fn event_moved(&mut self, now: EventRecord, time: TimeMs, now_us: u64) {
         let key = now.key;
         self.events.since_us.entry(key).or_insert(now_us);
         if let Some(state) = self.events.counted.get(&key) {
@@ -192,7 +192,9 @@ impl Auditor {
         let before = self.events.open.get(&key);
         let from = before.map_or("-", |before| state_name(before.state));
         let fewer = before.is_some_and(|b| b.observations.len() > now.observations.len());
-        if fewer || before.is_some_and(|b| b.office != now.office || b.until != now.until) {
+        // A window that ended while the chain stood still goes on once the chain does.
+        let moved = before.is_some_and(|b| b.until != now.until && b.until > time);
+        if fewer || moved || before.is_some_and(|b| b.office != now.office) {
             let what = format!("{key} has lost observations, or has another office or window");
             self.violated("events move along documented edges", now_us, what);
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use althing_ledger::{BlockContext, Execution, OfferStatus, query};
+use althing_ledger::{Execution, OfferStatus, query};
 use althing_manifest::Manifest;
 use althing_replica::application::Fault;
 use althing_replica::{Committed, CommittedView, Reader};
@@ -202,15 +202,8 @@ impl Worker {
         deeds: &mut Vec<Deed>,
     ) -> Result<(), Fault> {
         let header = &committed.header;
-        let block = BlockContext {
-            chain: header.chain,
-            height: header.height,
-            round: header.round,
-            time: header.time,
-            proposer: header.proposer,
-            beacon: header.beacon,
-        };
-        let news = News::of(self.machine.node(), &block, &committed.executed);
+        let moment = (header.height, header.time);
+        let news = News::of(self.machine.node(), moment, &committed.executed);
         let News { height, time, executions, receipts, nonce } = news.map_err(state_fault)?;
         let fates = self.outbox.committed(height, nonce, &receipts, now_us / 1_000);
         self.step(Input::Committed { time, executions }, reader, now_us, deeds)?;

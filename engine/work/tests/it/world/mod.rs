@@ -421,6 +421,8 @@ impl World {
             height: self.height,
             round: Round(0),
             time: self.block_time(),
+            // The blocks of this world come at an even pace.
+            previous: TimeMs(self.block_time().0 - BLOCK_MS),
             proposer: VALIDATOR,
             beacon: tagged("beacon", &[&self.height.0.to_be_bytes()]),
         };
@@ -437,7 +439,7 @@ impl World {
             }
         }
         if let Some(driven) = self.driven {
-            let news = News::of(&node_address(driven), &context, &executed);
+            let news = News::of(&node_address(driven), (context.height, context.time), &executed);
             self.last_news = Some(news.expect("the block is sound"));
         }
         for index in 0..self.nodes.len() {
@@ -450,7 +452,8 @@ impl World {
     fn tell(&mut self, index: usize, context: &BlockContext, executed: &Executed) {
         let now_ms = self.now_ms;
         let node = &mut self.nodes[index];
-        let news = News::of(&node.address, context, executed).expect("the block is sound");
+        let news = News::of(&node.address, (context.height, context.time), executed)
+            .expect("the block is sound");
         let life = node.life;
         let fates = node.outbox.committed(news.height, news.nonce, &news.receipts, now_ms);
         self.step(index, Input::Committed { time: news.time, executions: news.executions });

@@ -1,14 +1,25 @@
 //! Blobs between nodes: a request is a hash, the answer the bytes.
+//!
+//! ```text
+//!   request:  hash (32)                       what is open
+//!             hash (32) · execution (32)      besides, what an execution reads for which the asker is drawn
+//! ```
+//!
+//! - Invariant: what is closed is given to nobody to whom [`privacy`](crate::privacy) does not.
 
 use std::sync::Arc;
 
+use althing_ledger::query;
 use althing_network::{Inbound, Kind, Network, Reply};
-use althing_types::{BlobRef, EndpointId, Hash};
-use althing_work::port::{Blobs, BoxFuture, PortError};
+use althing_replica::Reader;
+use althing_types::{Address, BlobRef, EndpointId, Hash};
+use althing_work::applications;
+use althing_work::port::{Blobs, BoxFuture, PortError, Produced};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use crate::blobs::BlobStore;
+use crate::blobs::{BlobStore, Shelf};
+use crate::privacy::{is_any_private, node_may_have, person_may_have};
 
 /// How many blobs are read for others at the same time.
 const READS_MAX: usize = 16;
@@ -17,6 +28,7 @@ const READS_MAX: usize = 16;
 pub(crate) struct Exchange {
     store: Arc<BlobStore>,
     network: Arc<dyn Network>,
+    reader: Reader,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -25,60 +37,139 @@ impl std::fmt::Debug for Exchange {
     }
 }
 
+/// What a node asks of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Request {
+    hash: Hash,
+    /// For which it is asked.
+    execution: Option<Hash>,
+}
+
+impl Request {
+    fn encode(self) -> Bytes {
+        let execution = self.execution.iter().flat_map(|id| id.0);
+        self.hash.0.into_iter().chain(execution).collect()
+    }
+
+    fn decode(body: &[u8]) -> Option<Self> {
+        let (hash, rest) = body.split_first_chunk::<32>()?;
+        let execution = if rest.is_empty() { None } else { Some(Hash(rest.try_into().ok()?)) };
+        Some(Self { hash: Hash(*hash), execution })
+    }
+}
+
 /// Answers other nodes.
 struct Server {
     store: Arc<BlobStore>,
+    reader: Reader,
     reads: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Inbound for Server {
-    fn request(&self, _from: EndpointId, _kind: Kind, body: Bytes, reply: Reply) {
-        let Ok(hash) = Hash::try_from(&body[..]) else { return };
+    fn request(&self, from: EndpointId, _kind: Kind, body: Bytes, reply: Reply) {
+        let Some(request) = Request::decode(&body) else { return };
         // Dropping the reply says "not here": the asker tries another node.
         let Ok(permit) = self.reads.clone().try_acquire_owned() else { return };
-        let store = self.store.clone();
+        let (store, reader) = (self.store.clone(), self.reader.clone());
         self.runtime.spawn_blocking(move || {
             let _permit = permit;
-            match store.get(&hash) {
+            match given(&store, &reader, &from, request) {
                 Ok(Some(bytes)) => reply.send(bytes.into()),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, %hash, "a blob could not be read"),
+                Err(error) => {
+                    let hash = request.hash;
+                    tracing::warn!(error = error.as_ref(), %hash, "a blob could not be read");
+                }
             }
         });
     }
 }
 
+/// The bytes, if they are here and the node at `from` may have them.
+fn given(
+    store: &BlobStore,
+    reader: &Reader,
+    from: &EndpointId,
+    Request { hash, execution }: Request,
+) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(bytes) = store.get_from(Shelf::Open, &hash)? {
+        return Ok(Some(bytes));
+    }
+    let Some(execution) = execution else { return Ok(None) };
+    let Some(bytes) = store.get_from(Shelf::Closed, &hash)? else { return Ok(None) };
+    Ok(node_may_have(reader, from, &hash, &execution)?.then_some(bytes))
+}
+
 impl Exchange {
     /// Begins to answer, and gives the way to ask.
-    pub(crate) fn start(store: Arc<BlobStore>, network: Arc<dyn Network>) -> Self {
+    pub(crate) fn start(store: Arc<BlobStore>, network: Arc<dyn Network>, reader: Reader) -> Self {
         let server = Server {
             store: store.clone(),
+            reader: reader.clone(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             runtime: tokio::runtime::Handle::current(),
         };
         network.subscribe(&[], &[Kind::Blob], Arc::new(server));
-        Self { store, network }
+        Self { store, network, reader }
     }
 
-    /// A blob from here, or from one of `holders`, or from any connected node; verified.
+    /// An open blob from here, or from one of `holders`, or from any connected node; verified.
     pub(crate) async fn find(&self, hash: Hash, holders: &[EndpointId]) -> Option<Bytes> {
         let store = self.store.clone();
-        let local = tokio::task::spawn_blocking(move || store.get(&hash)).await;
-        if let Ok(Ok(Some(bytes))) = local {
-            return Some(bytes.into());
+        let local = tokio::task::spawn_blocking(move || store.get_from(Shelf::Open, &hash)).await;
+        match local {
+            Ok(Ok(Some(bytes))) => Some(bytes.into()),
+            _ => self.ask(Request { hash, execution: None }, holders).await,
         }
+    }
+
+    /// As [`find`](Self::find), for a person, who may have it as a part of an application or of
+    /// an execution.
+    pub(crate) async fn find_for(
+        &self,
+        viewer: Option<Address>,
+        hash: Hash,
+        of: Option<Hash>,
+    ) -> Option<Bytes> {
+        let (store, reader) = (self.store.clone(), self.reader.clone());
+        let look = move || {
+            let may = of
+                .is_some_and(|of| person_may_have(&reader, viewer, &hash, &of).unwrap_or_default());
+            let local = if may { store.get(&hash) } else { store.get_from(Shelf::Open, &hash) };
+            (may, local.ok().flatten())
+        };
+        let (may, local) = tokio::task::spawn_blocking(look).await.ok()?;
+        match local {
+            Some(bytes) => Some(bytes.into()),
+            // Others ask the ledger whether this node may have it.
+            None => self.ask(Request { hash, execution: of.filter(|_| may) }, &[]).await,
+        }
+    }
+
+    async fn ask(&self, request: Request, holders: &[EndpointId]) -> Option<Bytes> {
         let connected = self.network.connected();
         let others = connected.iter().filter(|peer| !holders.contains(peer));
         for peer in holders.iter().chain(others) {
-            let answer = self.network.request(*peer, Kind::Blob, hash.0.to_vec().into()).await;
+            let answer = self.network.request(*peer, Kind::Blob, request.encode()).await;
             if let Ok(bytes) = answer
-                && althing_types::keccak(&[&bytes]) == hash
+                && althing_types::keccak(&[&bytes]) == request.hash
             {
                 return Some(bytes);
             }
         }
         None
+    }
+
+    /// Where something of these applications belongs.
+    fn shelf(&self, applications: &[Hash]) -> Shelf {
+        if applications.is_empty() {
+            return Shelf::Open;
+        }
+        match is_any_private(&self.reader.view(), applications) {
+            Ok(false) => Shelf::Open,
+            Ok(true) | Err(_) => Shelf::Closed,
+        }
     }
 }
 
@@ -95,16 +186,62 @@ impl Blobs for Exchange {
         self.store.put(bytes).map(drop).map_err(failed("keeping a blob"))
     }
 
-    fn keep_all(&self, blobs: &[&[u8]]) -> Result<(), PortError> {
-        self.store.put_all(blobs).map_err(failed("keeping blobs"))
+    fn keep_outputs(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        let (mut open, mut closed) = (Vec::with_capacity(outputs.len()), Vec::new());
+        // Neighbours are mostly of one application.
+        let mut last: (&[Hash], Shelf) = (&[], Shelf::Open);
+        for output in outputs {
+            if last.0 != output.applications {
+                last = (output.applications, self.shelf(output.applications));
+            }
+            match last.1 {
+                Shelf::Open => open.push(output.bytes),
+                Shelf::Closed => closed.push(output.bytes),
+            }
+        }
+        for (shelf, blobs) in [(Shelf::Open, open), (Shelf::Closed, closed)] {
+            self.store.shelve(shelf, &blobs).map_err(failed("keeping outputs"))?;
+        }
+        Ok(())
+    }
+
+    fn keep_fetched(&self, execution: &Hash, bytes: &[u8]) -> Result<(), PortError> {
+        // What it was fetched for may have ended meanwhile: then nobody can tell, and it stays closed.
+        let found = query::execution(&self.reader.view(), execution).ok().flatten();
+        let shelf = found.map_or(Shelf::Closed, |found| self.shelf(&applications(&found)));
+        self.store.shelve(shelf, &[bytes]).map_err(failed("keeping a blob"))
     }
 
     fn at_hand(&self, blob: &BlobRef) -> bool {
         self.store.at_hand(&blob.hash)
     }
 
-    fn fetch(&self, blob: BlobRef, from: EndpointId) -> BoxFuture<Option<Vec<u8>>> {
-        let answer = self.network.request(from, Kind::Blob, blob.hash.0.to_vec().into());
+    fn fetch(
+        &self,
+        blob: BlobRef,
+        from: EndpointId,
+        execution: Option<Hash>,
+    ) -> BoxFuture<Option<Vec<u8>>> {
+        let request = Request { hash: blob.hash, execution };
+        let answer = self.network.request(from, Kind::Blob, request.encode());
         Box::pin(async move { answer.await.ok().map(|bytes| bytes.to_vec()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_reads_back_and_others_are_none() {
+        let (hash, execution) = (Hash([1; 32]), Hash([2; 32]));
+        for request in
+            [Request { hash, execution: None }, Request { hash, execution: Some(execution) }]
+        {
+            assert_eq!(Request::decode(&request.encode()), Some(request));
+        }
+        for length in (0..100).filter(|length| ![32, 64].contains(length)) {
+            assert_eq!(Request::decode(&vec![7; length]), None, "{length}");
+        }
     }
 }

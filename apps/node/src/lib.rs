@@ -35,6 +35,7 @@ mod observations;
 pub mod parameters;
 mod places;
 mod ports;
+mod privacy;
 mod services;
 mod settled;
 mod view;

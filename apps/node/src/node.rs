@@ -146,7 +146,7 @@ impl Node {
         let network = Arc::new(network);
         let port: Arc<dyn Network> = network.clone();
         let endpoint = port.id();
-        let exchange = Arc::new(Exchange::start(blobs.clone(), port.clone()));
+        let exchange = Arc::new(Exchange::start(blobs.clone(), port.clone(), chain.reader.clone()));
         let (events, _) = broadcast::channel::<wire::Event>(EVENTS_BUFFERED);
 
         let programs = open_programs(folder, &blobs);

@@ -14,13 +14,13 @@ use althing_replica::{
     NotAdmitted, ReadError, Reader, Refusal, Subject, SubmitError, receipt_file,
 };
 use althing_types::{
-    Address, Eip712, EndpointId, Hash, Height, Signatures as _, SignedTransaction,
+    Address, BlobRef, Eip712, EndpointId, Hash, Height, Signatures as _, SignedTransaction,
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use crate::blobs::{BlobError, BlobStore};
+use crate::blobs::{BlobError, BlobStore, Shelf};
 use crate::chain::Chain;
 use crate::clock;
 use crate::emitting::Emitting;
@@ -376,10 +376,11 @@ impl Node for NodeView {
         Box::pin(blocking(move || Ok(query::totals(&reader.view()).map_err(failed)?.into())))
     }
 
-    fn put_blob(&self, bytes: Bytes) -> Answer<'_, wire::BlobRef> {
+    fn put_blob(&self, bytes: Bytes, private: bool) -> Answer<'_, wire::BlobRef> {
         let blobs = self.blobs.clone();
-        Box::pin(blocking(move || match blobs.put(&bytes) {
-            Ok(blob) => Ok(blob.into()),
+        let shelf = if private { Shelf::Closed } else { Shelf::Open };
+        Box::pin(blocking(move || match blobs.shelve(shelf, &[&bytes]) {
+            Ok(()) => Ok(BlobRef::of(&bytes).into()),
             Err(BlobError::Full { .. }) => {
                 Err(NodeError::Busy { what: "the node's space for blobs is used up" })
             }
@@ -390,10 +391,11 @@ impl Node for NodeView {
         }))
     }
 
-    fn blob(&self, hash: Hash) -> Answer<'_, Bytes> {
+    fn blob(&self, viewer: Option<Address>, hash: Hash, of: Option<Hash>) -> Answer<'_, Bytes> {
         let exchange = self.exchange.clone();
         Box::pin(async move {
-            exchange.find(hash, &[]).await.ok_or_else(|| missing(format!("blob {hash}")))
+            let found = exchange.find_for(viewer, hash, of).await;
+            found.ok_or_else(|| missing(format!("blob {hash}")))
         })
     }
 

@@ -36,7 +36,8 @@ pub mod simulated;
 pub use conduct::{Approach, Conduct, Finding, Honest};
 pub use duty::{Duty, Work, duty, work};
 pub use machine::{
-    Config, Effect, Fate, Holder, Input, JobId, LaneLimits, Machine, Note, Runs, Unusable,
+    Config, Effect, Fate, Finished, Holder, Input, JobId, LaneLimits, Machine, Note, Runs,
+    Unusable, applications, reads,
 };
 pub use news::{News, concerns};
 pub use outbox::{Full, Outbox, OutboxConfig};

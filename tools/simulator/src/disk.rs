@@ -249,7 +249,12 @@ impl Blobs for LocalBlobs {
     }
 
     /// Fetching is the simulated network's: this one asks nobody.
-    fn fetch(&self, _blob: BlobRef, _from: EndpointId) -> BoxFuture<Option<Vec<u8>>> {
+    fn fetch(
+        &self,
+        _blob: BlobRef,
+        _from: EndpointId,
+        _execution: Option<Hash>,
+    ) -> BoxFuture<Option<Vec<u8>>> {
         Box::pin(std::future::ready(None))
     }
 }

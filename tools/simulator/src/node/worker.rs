@@ -323,10 +323,10 @@ impl Worker {
     ) -> Result<(), Fault> {
         let later = |after_us: u64, input: Input| Deed::Work(after_us, Box::new(input));
         match effect {
-            Effect::FetchBlob { blob, service, from, within_ms } => {
+            Effect::FetchBlob { job, blob, service, from, within_ms } => {
                 let from = endpoints(reader, &service, &from);
                 let until_us = now_us + within_ms * 1_000;
-                let fetch = Fetch::new(blob, Purpose::Blob, from, until_us);
+                let fetch = Fetch::new(blob, Purpose::Blob { job }, from, until_us);
                 self.fetch(fetch, reader, now_us, deeds)?;
             }
             Effect::Prepare { service, homes, within_ms } => {
@@ -361,8 +361,8 @@ impl Worker {
                 let (finding, duration_us) = self.run_step(&execution, work);
                 deeds.push(later(duration_us, Input::StepDone { job, finding }));
             }
-            Effect::Keep { record, output } => {
-                self.to_keep.records.push((record, output));
+            Effect::Keep(finished) => {
+                self.to_keep.records.push(finished);
                 self.begin_to_write(deeds);
             }
             Effect::Submit(operation) => {
@@ -509,9 +509,9 @@ impl Worker {
         let later = |input: Input| Deed::Work(0, Box::new(input));
         let prepared = |service: Hash, result| later(Input::Prepared { service, result });
         match (fetch.purpose, bytes) {
-            (Purpose::Blob, bytes) => {
+            (Purpose::Blob { job }, bytes) => {
                 let (hash, available) = (fetch.blob.hash, bytes.is_some());
-                deeds.push(later(Input::Blob { hash, available }));
+                deeds.push(later(Input::Blob { job, hash, available }));
             }
             (Purpose::Manifest { service } | Purpose::Module { service }, None) => {
                 deeds.push(prepared(service, Err(Unusable::Unavailable)));

@@ -117,7 +117,10 @@ pub(crate) fn deploy(
         .parse()
         .context("naming the application")?;
     // The document first: once the application is on the ledger, nodes want to fetch it.
-    patience.ask(|| client.put_blob(compiled.document()))?;
+    patience.ask(|| match &file.visibility {
+        FileVisibility::Public => client.put_blob(compiled.document()),
+        FileVisibility::Private(_) => client.put_private_blob(compiled.document()),
+    })?;
     let owner = key.address();
     let id = application_id(&owner, &compiled.blob().hash);
     let told = |alias: &Alias, replaces: Option<Hash>, transaction| Deployed {

@@ -276,9 +276,9 @@ impl World {
 
     fn carry_out(&mut self, index: usize, effect: Effect) {
         match effect {
-            Effect::FetchBlob { blob, from, .. } => {
+            Effect::FetchBlob { job, blob, from, .. } => {
                 let available = self.fetch(index, &blob, &from);
-                self.later(index, FETCH_MS, Input::Blob { hash: blob.hash, available });
+                self.later(index, FETCH_MS, Input::Blob { job, hash: blob.hash, available });
             }
             Effect::Prepare { service, .. } => {
                 let result = self.prepare(index, &service);
@@ -310,7 +310,7 @@ impl World {
                 let (finding, duration_us) = self.run_step(index, &execution, work);
                 self.later(index, duration_us / 1_000, Input::StepDone { job, finding });
             }
-            Effect::Keep { record, output } => {
+            Effect::Keep(althing_work::Finished { record, output, .. }) => {
                 let node = &mut self.nodes[index];
                 if let Some(output) = output {
                     node.blobs.insert(BlobRef::of(&output).hash, output);

@@ -301,13 +301,13 @@ impl Client {
         self.put_bytes("/v1/blobs", bytes)
     }
 
-    /// Keeps a private application's document on the node.
+    /// Keeps the document of the private application with this id on the node.
     ///
     /// # Errors
     ///
     /// As [`status`](Self::status).
-    pub fn put_private_blob(&self, bytes: &[u8]) -> Result<wire::BlobRef> {
-        self.put_bytes("/v1/blobs?private=true", bytes)
+    pub fn put_blob_of(&self, of: &Hash, bytes: &[u8]) -> Result<wire::BlobRef> {
+        self.put_bytes(&format!("/v1/blobs?of={of}"), bytes)
     }
 
     fn put_bytes(&self, path: &str, bytes: &[u8]) -> Result<wire::BlobRef> {

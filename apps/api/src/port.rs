@@ -262,9 +262,9 @@ pub trait Node: Send + Sync + 'static {
     /// Where all tokens are.
     fn totals(&self) -> Answer<'_, wire::Totals>;
 
-    /// Keeps a blob, so that other nodes can fetch it from this one; a private one only those that are
-    /// drawn for what reads it.
-    fn put_blob(&self, bytes: Bytes, private: bool) -> Answer<'_, wire::BlobRef>;
+    /// Keeps a blob, so that other nodes can fetch it from this one; one that belongs to a private
+    /// application only those that are drawn for what reads it.
+    fn put_blob(&self, bytes: Bytes, of: Option<Hash>) -> Answer<'_, wire::BlobRef>;
 
     /// A blob that this node has or finds. One that belongs to a private application is given as a part
     /// of that application, or of one of its executions, to its owner and grantees; to others it does

@@ -446,14 +446,14 @@ async fn receipt(State(shared): Node, execution: Part) -> Result<Response, Refus
     Ok(([(CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
-/// Who may be given a blob that is kept.
+/// Of what a blob that is kept is a part.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct KeepQuery {
-    /// `true` for a private application's document: it is given only to its owner and grantees, and
-    /// to nodes that are drawn for its steps.
-    private: Option<String>,
+    /// The id of the private application whose document it is: it is then given only to the owner
+    /// and grantees, and to nodes that are drawn for its steps.
+    of: Option<String>,
 }
 
 /// Keeps a blob on this node; the body is the blob.
@@ -467,10 +467,9 @@ async fn put_blob(
     parameters: Parameters<KeepQuery>,
     request: Body,
 ) -> Result<Response, Refusal> {
-    let private = query(parameters)?.private;
-    let private = private.map_or(Ok(false), |text| parse("private", &text))?;
+    let of = query(parameters)?.of.map(|text| parse("of", &text)).transpose()?;
     let bytes = body(request, shared.config.blob_bytes_max).await?;
-    let blob = shared.node.put_blob(bytes, private).await?;
+    let blob = shared.node.put_blob(bytes, of).await?;
     Ok((axum::http::StatusCode::CREATED, Json(blob)).into_response())
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::blobs::{BlobStore, Shelf};
-use crate::privacy::{is_any_private, node_may_have, person_may_have};
+use crate::privacy::{node_may_have, person_may_have, shelf};
 
 /// How many blobs are read for others at the same time.
 const READS_MAX: usize = 16;
@@ -97,8 +97,21 @@ fn given(
         return Ok(Some(bytes));
     }
     let Some(execution) = execution else { return Ok(None) };
-    let Some(bytes) = store.get_from(Shelf::Closed, &hash)? else { return Ok(None) };
-    Ok(node_may_have(reader, from, &hash, &execution)?.then_some(bytes))
+    of_any(store, &node_may_have(reader, from, &hash, &execution)?, &hash)
+}
+
+/// The bytes as a part of any of these applications.
+fn of_any(
+    store: &BlobStore,
+    applications: &[Hash],
+    hash: &Hash,
+) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+    for application in applications {
+        if let Some(bytes) = store.get_from(Shelf::Closed(*application), hash)? {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 impl Exchange {
@@ -134,10 +147,11 @@ impl Exchange {
     ) -> Option<Bytes> {
         let (store, reader) = (self.store.clone(), self.reader.clone());
         let look = move || {
-            let may = of
-                .is_some_and(|of| person_may_have(&reader, viewer, &hash, &of).unwrap_or_default());
-            let local = if may { store.get(&hash) } else { store.get_from(Shelf::Open, &hash) };
-            (may, local.ok().flatten())
+            let may = of.and_then(|of| person_may_have(&reader, viewer, &hash, &of).ok());
+            let may = may.unwrap_or_default();
+            let open = store.get_from(Shelf::Open, &hash).ok().flatten();
+            let local = open.or_else(|| of_any(&store, &may, &hash).ok().flatten());
+            (!may.is_empty(), local)
         };
         let (may, local) = tokio::task::spawn_blocking(look).await.ok()?;
         match local {
@@ -163,12 +177,11 @@ impl Exchange {
 
     /// Where something of these applications belongs.
     fn shelf(&self, applications: &[Hash]) -> Shelf {
-        if applications.is_empty() {
-            return Shelf::Open;
-        }
-        match is_any_private(&self.reader.view(), applications) {
-            Ok(false) => Shelf::Open,
-            Ok(true) | Err(_) => Shelf::Closed,
+        // As what nobody is given, if it cannot be told.
+        let unknown = |_| Shelf::Closed(Hash::ZERO);
+        match applications {
+            [] => Shelf::Open,
+            _ => shelf(&self.reader.view(), applications).unwrap_or_else(unknown),
         }
     }
 }
@@ -187,28 +200,25 @@ impl Blobs for Exchange {
     }
 
     fn keep_outputs(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
-        let (mut open, mut closed) = (Vec::with_capacity(outputs.len()), Vec::new());
-        // Neighbours are mostly of one application.
-        let mut last: (&[Hash], Shelf) = (&[], Shelf::Open);
+        let mut together: Vec<(&[Hash], Vec<&[u8]>)> = Vec::new();
         for output in outputs {
-            if last.0 != output.applications {
-                last = (output.applications, self.shelf(output.applications));
-            }
-            match last.1 {
-                Shelf::Open => open.push(output.bytes),
-                Shelf::Closed => closed.push(output.bytes),
+            match together.iter_mut().find(|(known, _)| *known == output.applications) {
+                Some((_, blobs)) => blobs.push(output.bytes),
+                None => together.push((output.applications, vec![output.bytes])),
             }
         }
-        for (shelf, blobs) in [(Shelf::Open, open), (Shelf::Closed, closed)] {
+        for (applications, blobs) in together {
+            let shelf = self.shelf(applications);
             self.store.shelve(shelf, &blobs).map_err(failed("keeping outputs"))?;
         }
         Ok(())
     }
 
     fn keep_fetched(&self, execution: &Hash, bytes: &[u8]) -> Result<(), PortError> {
-        // What it was fetched for may have ended meanwhile: then nobody can tell, and it stays closed.
+        // What it was fetched for may have ended meanwhile: then it is nobody's.
         let found = query::execution(&self.reader.view(), execution).ok().flatten();
-        let shelf = found.map_or(Shelf::Closed, |found| self.shelf(&applications(&found)));
+        let nobodys = Shelf::Closed(Hash::ZERO);
+        let shelf = found.map_or(nobodys, |found| self.shelf(&applications(&found)));
         self.store.shelve(shelf, &[bytes]).map_err(failed("keeping a blob"))
     }
 

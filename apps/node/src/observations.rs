@@ -193,6 +193,11 @@ impl Observatory {
         lock(&self.line).has(event)
     }
 
+    /// The data of all observations in line.
+    pub(crate) fn data(&self) -> Vec<Hash> {
+        lock(&self.line).durable().map(|observe| observe.data.hash).collect()
+    }
+
     /// Why the ledger refused this node's observation of an event, if it did lately.
     pub(crate) fn refused(&self, event: &Hash) -> Option<Rejection> {
         lock(&self.line).refused(event)

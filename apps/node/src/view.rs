@@ -8,7 +8,7 @@ use althing_api::{
     Viewing, wire,
 };
 use althing_keys::Secp256k1;
-use althing_ledger::{Execution, Phase, Receipt, query, weight};
+use althing_ledger::{Execution, Member, Phase, Receipt, query, weight};
 use althing_network::Network;
 use althing_replica::{
     NotAdmitted, ReadError, Reader, Refusal, Subject, SubmitError, receipt_file,
@@ -95,6 +95,36 @@ impl NodeView {
                 .ok_or_else(|| missing(format!("service {alias}"))),
         }
     }
+}
+
+/// The nodes that an execution came by: whoever was asked need not run the service.
+fn route(
+    view: &impl althing_state::View,
+    execution: &Execution,
+) -> Result<Vec<wire::Hop>, althing_state::Fault> {
+    let offers = query::offers(view, &execution.service, LIST_MAX)?;
+    let validators = query::validators(view, LIST_MAX)?;
+    let home = |endpoint: &EndpointId| {
+        let offering = offers.iter().find(|(_, offer)| offer.endpoint == *endpoint);
+        let validating = validators.iter().find(|(_, record)| record.endpoint == *endpoint);
+        let node = offering.map(|(node, _)| *node).or(validating.map(|(node, _)| *node));
+        wire::Hop {
+            node: node.map(Into::into),
+            endpoint: Some((*endpoint).into()),
+            part: None,
+            runs_service: offering.is_some(),
+        }
+    };
+    let drawn = |member: &Member| {
+        let offer = offers.iter().find(|(node, _)| *node == member.node);
+        wire::Hop {
+            node: Some(member.node.into()),
+            endpoint: offer.map(|(_, offer)| offer.endpoint.into()),
+            part: Some(member.role.into()),
+            runs_service: true,
+        }
+    };
+    Ok(execution.homes.iter().map(home).chain(execution.committee().map(drawn)).collect())
 }
 
 fn find_execution(reader: &Reader, id: &Hash) -> Result<Execution, NodeError> {
@@ -305,7 +335,10 @@ impl Node for NodeView {
                 let roster = reader.roster(&draw.roster).map_err(failed)?;
                 rosters.insert(draw.roster, roster);
             }
-            Ok(wire::Explanation::of(execution, |hash| rosters.get(hash).cloned().flatten()))
+            let route = route(&reader.view(), &execution).map_err(failed)?;
+            let explained =
+                wire::Explanation::of(execution, |hash| rosters.get(hash).cloned().flatten());
+            Ok(wire::Explanation { route, ..explained })
         }))
     }
 
@@ -376,9 +409,9 @@ impl Node for NodeView {
         Box::pin(blocking(move || Ok(query::totals(&reader.view()).map_err(failed)?.into())))
     }
 
-    fn put_blob(&self, bytes: Bytes, private: bool) -> Answer<'_, wire::BlobRef> {
+    fn put_blob(&self, bytes: Bytes, of: Option<Hash>) -> Answer<'_, wire::BlobRef> {
         let blobs = self.blobs.clone();
-        let shelf = if private { Shelf::Closed } else { Shelf::Open };
+        let shelf = of.map_or(Shelf::Open, Shelf::Closed);
         Box::pin(blocking(move || match blobs.shelve(shelf, &[&bytes]) {
             Ok(()) => Ok(BlobRef::of(&bytes).into()),
             Err(BlobError::Full { .. }) => {
@@ -420,6 +453,7 @@ impl Node for NodeView {
             "Accepted observations that the ledger refused since the start.",
             self.emitting.observatory.refusals(),
         );
+        gauge("blob_bytes", "Bytes of blobs on this node.", self.blobs.used());
         if let Ok(replica) = self.chain.replica.try_lock() {
             gauge("mempool_transactions", "Waiting transactions.", replica.mempool().len() as u64);
             gauge(

@@ -402,7 +402,7 @@ impl Node for FakeNode {
         answer(Ok(totals.into()))
     }
 
-    fn put_blob(&self, bytes: Bytes, _private: bool) -> Answer<'_, wire::BlobRef> {
+    fn put_blob(&self, bytes: Bytes, _of: Option<Hash>) -> Answer<'_, wire::BlobRef> {
         let blob = BlobRef::of(&bytes);
         self.blobs.lock().unwrap().insert(blob.hash, bytes);
         answer(Ok(blob.into()))

@@ -94,7 +94,12 @@ pub(crate) fn client_of(network: &DevNetwork, node: &Node, key: &AccountKey) -> 
     client.viewing(&Viewing { account, until, signature })
 }
 
-fn signed(network: &DevNetwork, key: &AccountKey, node: &Node, op: Operation) -> SignedTransaction {
+pub(crate) fn signed(
+    network: &DevNetwork,
+    key: &AccountKey,
+    node: &Node,
+    op: Operation,
+) -> SignedTransaction {
     let account = query::account(&node.reader().view(), &key.address()).unwrap();
     key.sign_transaction(Transaction {
         chain: network.genesis.chain,
@@ -138,7 +143,8 @@ pub(crate) async fn offer(network: &DevNetwork, node: &Node, operator: &Operator
 async fn deploy(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
     let compiled = compiled();
     let document = compiled.document();
-    tokio::task::block_in_place(|| operator.client.put_private_blob(document).unwrap());
+    let id = application_id(&person().address(), &compiled.blob().hash);
+    tokio::task::block_in_place(|| operator.client.put_blob_of(&id, document).unwrap());
     deployed(network, node, &compiled, Vec::new()).await
 }
 

@@ -63,12 +63,18 @@ fn judged(execution: &Execution, work: Work) -> impl Iterator<Item = (BlobRef, V
     judged.into_iter()
 }
 
-/// The applications whose payloads an execution reads: that of its step, and all that are nested in
-/// its input. None for a call.
+/// The applications whose payloads an execution reads: first the one whose run this is and those
+/// through which it came to the step's own, then all others that are nested in its input. None for a
+/// call.
 #[must_use]
 pub fn applications(execution: &Execution) -> Vec<Hash> {
     let Origin::Step(input) = &execution.origin else { return Vec::new() };
-    let mut found = Vec::with_capacity(1);
+    let mut found = vec![input.application];
+    let mut context = input;
+    while let Payload::Given(outer) = &context.event {
+        found.insert(0, outer.application);
+        context = outer;
+    }
     collect(input, &mut |context, _| {
         if !found.contains(&context.application) {
             found.push(context.application);

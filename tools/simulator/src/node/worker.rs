@@ -25,7 +25,7 @@ use althing_work::{
 use bytes::Bytes;
 
 use super::{Deed, Node};
-use crate::disk::ObservationLog;
+use crate::disk::{LocalBlobs, ObservationLog};
 use crate::event::Question;
 use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
 use crate::outside::Program;
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     machine: Machine,
     outbox: Outbox,
     ports: Ports<State>,
+    /// The blobs among the ports, as the simulator's own.
+    files: Arc<LocalBlobs>,
     steps: Steps<State>,
     program: Arc<Program>,
     /// Native services that are ready.
@@ -151,6 +153,7 @@ impl Worker {
             noting: false,
             acknowledged: Vec::new(),
             ports,
+            files: node.disk.blobs.clone(),
             signer,
             to_keep: Batch::default(),
             writing: false,
@@ -192,6 +195,12 @@ impl Worker {
     /// A file of this node, for another.
     pub(crate) fn local(&self, blob: &BlobRef) -> Option<Bytes> {
         self.ports.blobs.local(blob).ok().flatten().map(Bytes::from)
+    }
+
+    /// Lets go of blobs that neither the ledger nor an observation in line needs.
+    pub(super) fn sweep(&self, now_us: u64, keep_us: u64, mut needed: BTreeSet<Hash>) {
+        needed.extend(self.line.durable().map(|observe| observe.data.hash));
+        self.files.sweep(now_us, keep_us, &|hash| needed.contains(hash));
     }
 
     pub(super) fn hear(

@@ -341,6 +341,8 @@ impl World {
     }
 
     fn fetch(&mut self, index: usize, blob: &BlobRef, from: &[Holder]) -> bool {
+        let needed = althing_work::in_use(&self.state).expect("the state can be read");
+        assert!(needed.contains(&blob.hash), "a blob is asked for that nodes may have let go");
         let at = |holder: &Holder| -> Option<&Blobs> {
             let endpoint = match holder {
                 Holder::Endpoint(endpoint) => *endpoint,

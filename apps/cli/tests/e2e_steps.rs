@@ -142,7 +142,10 @@ then:
     assert_eq!(fined[0]["node"], liar.as_str());
     let explained = scene.cli.run(&["explain", execution["id"].as_str().unwrap()]).unwrap();
     let text = explained["text"].as_str().unwrap();
-    assert!(text.contains("node 2") && text.contains("fined"), "the liar is not named in\n{text}");
+    // As the executor it pays twice as much as a checker.
+    let named = format!("node 2 ({liar}) paid ");
+    assert!(text.contains(&named), "{named:?} is not in\n{text}");
+    assert!(text.contains("for a wrong result"), "{text}");
     scene.network.stop().unwrap();
 }
 
@@ -297,9 +300,17 @@ fn a_chain_that_goes_away_in_the_middle_of_runs_and_comes_back_costs_attempts_an
     let rates = format!("{services}/rates");
     let _rates = bridge("scripted", &rates, "acme/rates@1.0.0", twin);
     let _notify = bridge("notify", "services/notify", "althing/notify@2.0.0", twin);
-    let chain = json!({ "rpc": anvil.url, "key": KEY, "confirmations": 3 });
-    let chain = Technology::Real(&chain);
-    let _chain = bridge("ethereum", "services/ethereum", "althing/ethereum@2.0.0", chain);
+    let chain = json!({ "rpc": anvil.url, "key": KEY, "confirmations": 2 });
+    // The bridge is asked again and again within an attempt: a short one, so that there are several.
+    let service = scene.stage.repository.join("services/ethereum/service.yml");
+    let service = std::fs::read_to_string(service).unwrap();
+    assert!(service.contains("time_ms: 300000"), "{service}");
+    let impatient = scene.place("ethereum");
+    std::fs::create_dir_all(&impatient).unwrap();
+    let text = service.replace("time_ms: 300000", "time_ms: 6000");
+    std::fs::write(impatient.join("service.yml"), text).unwrap();
+    let (impatient, chain) = (impatient.to_str().unwrap(), Technology::Real(&chain));
+    let _chain = bridge("ethereum", impatient, "althing/ethereum@2.0.0", chain);
     let file = scene.stage.repository.join("examples/btc-eth/app.yaml");
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains("backoff: PT10S"), "{text}");

@@ -16,12 +16,13 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use althing_types::Hash;
 
-use crate::blob_log::{BlobLog, SMALL_BYTES_MAX, age};
+use crate::blob_log::{BlobLog, SMALL_BYTES_MAX};
 use crate::blobs::BlobError;
+use crate::clock::{age, of_files};
 
 /// A large blob younger than this need not be made young again.
 const YOUNG: Duration = Duration::from_secs(600);
@@ -122,7 +123,7 @@ impl BlobFolder {
     pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])]) -> Result<(), BlobError> {
         let mut small = Vec::with_capacity(blobs.len());
         for (key, bytes) in blobs {
-            if self.stays(key) {
+            if self.stays(key, bytes.len()) {
                 continue;
             }
             if bytes.len() > SMALL_BYTES_MAX {
@@ -146,10 +147,11 @@ impl BlobFolder {
         self.small.has(key) || self.path(key).exists()
     }
 
-    /// Whether a blob is there and stays for a while; a large one that is there becomes young.
-    pub(crate) fn stays(&self, key: &Hash) -> bool {
-        if self.small.stays(key) {
-            return true;
+    /// Whether a blob of this length is there and stays for a while; a large one that is there becomes
+    /// young.
+    pub(crate) fn stays(&self, key: &Hash, length: usize) -> bool {
+        if length <= SMALL_BYTES_MAX {
+            return self.small.stays(key);
         }
         let path = self.path(key);
         let Ok(metadata) = fs::metadata(&path) else { return false };
@@ -158,7 +160,7 @@ impl BlobFolder {
         }
         let _held = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
         let file = File::options().append(true).open(&path);
-        file.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+        file.and_then(|file| file.set_modified(of_files())).is_ok()
     }
 
     fn keep_large(&self, key: &Hash, bytes: &[u8]) -> Result<(), BlobError> {

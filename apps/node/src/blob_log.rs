@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime};
 
 use althing_types::Hash;
 
+use crate::clock::{age, of_files};
+
 /// Largest blob that is kept here.
 pub(crate) const SMALL_BYTES_MAX: usize = 64 << 10;
 /// A new segment is begun when the last one has this many bytes.
@@ -60,11 +62,12 @@ impl Recent {
         }
     }
 
-    fn remove(&mut self, hash: &Hash) {
-        if let Some(bytes) = self.by_hash.remove(hash) {
-            self.bytes = self.bytes.saturating_sub(bytes.len());
-            self.by_age.retain(|known| known != hash);
+    fn remove(&mut self, hashes: impl Iterator<Item = Hash>) {
+        for hash in hashes {
+            let length = self.by_hash.remove(&hash).map_or(0, |bytes| bytes.len());
+            self.bytes = self.bytes.saturating_sub(length);
         }
+        self.by_age.retain(|hash| self.by_hash.contains_key(hash));
     }
 }
 
@@ -91,14 +94,9 @@ impl Writer {
         let segment = self.segment + 1;
         let file = File::create_new(segment_path(folder, segment))?;
         File::open(folder)?.sync_all()?;
-        *self = Self { segment, file, end: 0, begun: SystemTime::now(), failed: false };
+        *self = Self { segment, file, end: 0, begun: of_files(), failed: false };
         Ok(())
     }
-}
-
-/// How long ago; a clock that was put back makes everything young.
-pub(crate) fn age(time: SystemTime) -> Duration {
-    time.elapsed().unwrap_or_default()
 }
 
 /// A folder of segments.
@@ -262,13 +260,14 @@ impl BlobLog {
         }
         {
             let mut state = lock(&self.state);
-            for (hash, _) in &over {
-                // Kept again meanwhile: it is elsewhere now.
-                if state.places.get(hash).is_some_and(|place| place.segment == segment) {
-                    state.places.remove(hash);
-                    state.recent.remove(hash);
-                }
+            // What was kept again meanwhile is elsewhere now.
+            let here =
+                |hash: &Hash| state.places.get(hash).is_some_and(|place| place.segment == segment);
+            let gone: Vec<Hash> = over.iter().map(|(hash, _)| *hash).filter(here).collect();
+            for hash in &gone {
+                state.places.remove(hash);
             }
+            state.recent.remove(gone.into_iter());
             state.aging.remove(&segment);
         }
         fs::remove_file(&path)?;

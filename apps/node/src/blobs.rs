@@ -16,7 +16,7 @@
 //! - Invariants: what is returned hashes to what was asked for; both shelves together never hold
 //!   more than their limit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,8 +75,27 @@ pub(crate) struct BlobStore {
     open: BlobFolder,
     closed: BlobFolder,
     /// To which applications closed blobs belong, by their hash.
-    owners: Mutex<BTreeMap<Hash, BTreeSet<Hash>>>,
+    owners: Mutex<HashMap<Hash, Owners>>,
     space: Arc<Space>,
+}
+
+/// The applications to which a blob belongs: one, with few exceptions.
+struct Owners {
+    first: Hash,
+    others: Vec<Hash>,
+}
+
+impl Owners {
+    fn iter(&self) -> impl Iterator<Item = Hash> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
+fn add_owner(owners: &mut HashMap<Hash, Owners>, hash: Hash, application: Hash) {
+    let of = owners.entry(hash).or_insert(Owners { first: application, others: Vec::new() });
+    if of.iter().all(|known| known != application) {
+        of.others.push(application);
+    }
 }
 
 impl std::fmt::Debug for BlobStore {
@@ -115,15 +134,15 @@ impl BlobStore {
         let space = Arc::new(Space::new(limit));
         let open = BlobFolder::open(folder, CLOSED, |bytes| keccak(&[bytes]), space.clone())?;
         let closed = BlobFolder::open(&folder.join(CLOSED), CLOSED, key_of_closed, space.clone())?;
-        let mut owners: BTreeMap<Hash, BTreeSet<Hash>> = BTreeMap::new();
+        let mut owners = HashMap::new();
         closed.heads(|head| {
             let (application, hash) = head_of(head);
-            owners.entry(hash).or_default().insert(application);
+            add_owner(&mut owners, hash, application);
         })?;
         Ok(Self { open, closed, owners: Mutex::new(owners), space })
     }
 
-    fn owners(&self) -> MutexGuard<'_, BTreeMap<Hash, BTreeSet<Hash>>> {
+    fn owners(&self) -> MutexGuard<'_, HashMap<Hash, Owners>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,14 +183,16 @@ impl BlobStore {
             let body = [&application.0[..], &hash.0, bytes].concat();
             (hash, closed_key(&application, &hash), body)
         };
-        let fresh: Vec<(Hash, Hash, Vec<u8>)> =
-            named().filter(|(hash, _)| !self.open.stays(hash)).map(with_head).collect();
+        let fresh: Vec<(Hash, Hash, Vec<u8>)> = named()
+            .filter(|(hash, bytes)| !self.open.stays(hash, bytes.len()))
+            .map(with_head)
+            .collect();
         let bodies: Vec<(Hash, &[u8])> =
             fresh.iter().map(|(_, key, body)| (*key, body.as_slice())).collect();
         self.closed.keep(&bodies)?;
         let mut owners = self.owners();
         for (hash, _, _) in &fresh {
-            owners.entry(*hash).or_default().insert(application);
+            add_owner(&mut owners, *hash, application);
         }
         Ok(())
     }
@@ -180,8 +201,8 @@ impl BlobStore {
     pub(crate) fn at_hand(&self, hash: &Hash) -> bool {
         let closed = || {
             let owners = self.owners();
-            let mut of = owners.get(hash).into_iter().flatten();
-            of.any(|application| self.closed.at_hand(&closed_key(application, hash)))
+            let mut of = owners.get(hash).into_iter().flat_map(Owners::iter);
+            of.any(|application| self.closed.at_hand(&closed_key(&application, hash)))
         };
         self.open.at_hand(hash) || closed()
     }
@@ -193,16 +214,13 @@ impl BlobStore {
     ///
     /// [`BlobError::Io`] if the disk refuses.
     pub(crate) fn get(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
-        if let Some(bytes) = self.open.get(hash)? {
-            return Ok(Some(bytes));
-        }
-        let of: Vec<Hash> = self.owners().get(hash).into_iter().flatten().copied().collect();
+        let of: Vec<Hash> = self.owners().get(hash).into_iter().flat_map(Owners::iter).collect();
         for application in of {
             if let Some(bytes) = self.get_from(Shelf::Closed(application), hash)? {
                 return Ok(Some(bytes));
             }
         }
-        Ok(None)
+        self.open.get(hash)
     }
 
     /// As [`get`](Self::get), from one shelf.
@@ -237,17 +255,17 @@ impl BlobStore {
         let needed: BTreeSet<Hash> = {
             let owners = self.owners();
             let needed = owners.iter().filter(|(hash, _)| is_needed(hash));
-            let keys = needed.flat_map(|(hash, of)| of.iter().map(|of| closed_key(of, hash)));
-            keys.collect()
+            needed.flat_map(|(hash, of)| of.iter().map(|of| closed_key(&of, hash))).collect()
         };
         let freed = freed + self.closed.sweep(keep, &|key| needed.contains(key))?;
         let known: Vec<Hash> = self.owners().keys().copied().collect();
         for hash in known {
             let mut owners = self.owners();
-            let Some(of) = owners.get_mut(&hash) else { continue };
-            of.retain(|application| self.closed.has(&closed_key(application, &hash)));
-            if of.is_empty() {
-                owners.remove(&hash);
+            let Some(of) = owners.remove(&hash) else { continue };
+            for application in of.iter() {
+                if self.closed.has(&closed_key(&application, &hash)) {
+                    add_owner(&mut owners, hash, application);
+                }
             }
         }
         Ok(freed)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use althing_replica::Reader;
 use althing_types::Hash;
 use althing_work::in_use;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::blobs::BlobStore;
 use crate::observations::Observatory;
@@ -33,7 +33,8 @@ impl Retention {
     pub(crate) async fn run(self) {
         let retention = Arc::new(self);
         // Often enough that nothing goes before it was seen to be old, and then kept again or not.
-        let mut tick = tokio::time::interval((retention.keep / 4).min(PAUSE_MAX));
+        let pause = (retention.keep / 4).min(PAUSE_MAX);
+        let mut tick = tokio::time::interval_at(Instant::now() + pause, pause);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;

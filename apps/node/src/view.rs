@@ -107,7 +107,8 @@ fn route(
     let home = |endpoint: &EndpointId| {
         let offering = offers.iter().find(|(_, offer)| offer.endpoint == *endpoint);
         let validating = validators.iter().find(|(_, record)| record.endpoint == *endpoint);
-        let node = offering.map(|(node, _)| *node).or(validating.map(|(node, _)| *node));
+        let node = offering.map(|(node, _)| *node);
+        let node = node.or_else(|| validating.map(|(node, _)| *node));
         wire::Hop {
             node: node.map(Into::into),
             endpoint: Some((*endpoint).into()),

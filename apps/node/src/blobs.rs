@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What is closed is kept under the application *and* the hash, with both in front of the bytes: naming a
-//! hash in an execution or application of one's own does not open what belongs to another. Two
+//! hash in an application of one's own does not open what belongs to another. Two
 //! applications that return the same bytes each have them.
 //!
 //! What the ledger does not ask for any more goes after a time ([`sweep`](BlobStore::sweep)).

@@ -298,7 +298,20 @@ impl Client {
     ///
     /// As [`status`](Self::status).
     pub fn put_blob(&self, bytes: &[u8]) -> Result<wire::BlobRef> {
-        let url = self.url_of("/v1/blobs");
+        self.put_bytes("/v1/blobs", bytes)
+    }
+
+    /// Keeps the document of the private application with this id on the node.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn put_blob_of(&self, of: &Hash, bytes: &[u8]) -> Result<wire::BlobRef> {
+        self.put_bytes(&format!("/v1/blobs?of={of}"), bytes)
+    }
+
+    fn put_bytes(&self, path: &str, bytes: &[u8]) -> Result<wire::BlobRef> {
+        let url = self.url_of(path);
         let request = self.agent.put(&url).header("content-type", "application/octet-stream");
         let response = self.sent(&url, request.send(bytes))?;
         understood(&url, response)
@@ -311,6 +324,15 @@ impl Client {
     /// As [`status`](Self::status).
     pub fn blob(&self, hash: &Hash) -> Result<Vec<u8>> {
         self.get_bytes(&format!("/v1/blobs/{hash}"))
+    }
+
+    /// A blob as a part of an application or an execution, which may be private.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn blob_of(&self, of: &Hash, hash: &Hash) -> Result<Vec<u8>> {
+        self.get_bytes(&format!("/v1/blobs/{hash}?of={of}"))
     }
 
     /// The node's metrics as Prometheus text.
@@ -362,7 +384,7 @@ impl Client {
 
     fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
         let url = self.url_of(path);
-        let response = self.sent(&url, self.agent.get(&url).call())?;
+        let response = self.sent(&url, self.signed(self.agent.get(&url)).call())?;
         read(&url, response)
     }
 

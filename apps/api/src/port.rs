@@ -262,11 +262,14 @@ pub trait Node: Send + Sync + 'static {
     /// Where all tokens are.
     fn totals(&self) -> Answer<'_, wire::Totals>;
 
-    /// Keeps a blob, so that other nodes can fetch it from this one.
-    fn put_blob(&self, bytes: Bytes) -> Answer<'_, wire::BlobRef>;
+    /// Keeps a blob, so that other nodes can fetch it from this one; one that belongs to a private
+    /// application only those that are drawn for what reads it.
+    fn put_blob(&self, bytes: Bytes, of: Option<Hash>) -> Answer<'_, wire::BlobRef>;
 
-    /// A blob that this node has.
-    fn blob(&self, hash: Hash) -> Answer<'_, Bytes>;
+    /// A blob that this node has or finds. One that belongs to a private application is given as a part
+    /// of that application, or of one of its executions, to its owner and grantees; to others it does
+    /// not exist.
+    fn blob(&self, viewer: Option<Address>, hash: Hash, of: Option<Hash>) -> Answer<'_, Bytes>;
 
     /// The node's metrics as Prometheus text.
     fn metrics(&self) -> String;

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -21,6 +22,7 @@ use crate::request::{
     query, submission,
 };
 use crate::server::Shared;
+use crate::viewer::viewer;
 use crate::{events, routes_work, wire};
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -444,32 +446,70 @@ async fn receipt(State(shared): Node, execution: Part) -> Result<Response, Refus
     Ok(([(CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
+/// Of what a blob that is kept is a part.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct KeepQuery {
+    /// The id of the private application whose document it is: it is then given only to the owner
+    /// and grantees, and to nodes that are drawn for its steps.
+    of: Option<String>,
+}
+
 /// Keeps a blob on this node; the body is the blob.
-#[utoipa::path(put, path = "/v1/blobs", tag = "blobs",
+#[utoipa::path(put, path = "/v1/blobs", tag = "blobs", params(KeepQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 201, body = wire::BlobRef),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
-async fn put_blob(State(shared): Node, request: Body) -> Result<Response, Refusal> {
+async fn put_blob(
+    State(shared): Node,
+    parameters: Parameters<KeepQuery>,
+    request: Body,
+) -> Result<Response, Refusal> {
+    let of = query(parameters)?.of.map(|text| parse("of", &text)).transpose()?;
     let bytes = body(request, shared.config.blob_bytes_max).await?;
-    let blob = shared.node.put_blob(bytes).await?;
+    let blob = shared.node.put_blob(bytes, of).await?;
     Ok((axum::http::StatusCode::CREATED, Json(blob)).into_response())
 }
 
-/// A blob that this node has.
+/// Of what a blob is a part.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct BlobQuery {
+    /// The id of a private application or of an execution, whose owner or grantee signs the request.
+    of: Option<String>,
+}
+
+/// A blob that this node has or finds.
 #[utoipa::path(get, path = "/v1/blobs/{hash}", tag = "blobs",
-    params(("hash" = wire::HashText, Path)),
+    params(("hash" = wire::HashText, Path), BlobQuery,
+        ("althing-viewer" = Option<String>, Header,
+            description = "Account, time and signature of who wants to see what is private.")),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
-async fn blob(State(shared): Node, hash: Part) -> Result<Response, Refusal> {
+async fn blob(
+    State(shared): Node,
+    headers: HeaderMap,
+    hash: Part,
+    parameters: Parameters<BlobQuery>,
+) -> Result<Response, Refusal> {
     let hash = parse("hash", &path(hash)?)?;
-    let bytes = shared.node.blob(hash).await?;
-    // Anybody's bytes: a browser must not take them for a page. Named by their hash, they last.
+    let of = query(parameters)?.of.map(|text| parse("of", &text)).transpose()?;
+    let viewer = viewer(&shared, &headers).await?;
+    let bytes = shared.node.blob(viewer, hash, of).await?;
+    // Anybody's bytes: a browser must not take them for a page. Named by their hash, they last, but
+    // what is private is in nobody else's cache.
+    let caching = match of {
+        Some(_) => "private, no-store",
+        None => "public, max-age=31536000, immutable",
+    };
     let headers = [
         (CONTENT_TYPE, "application/octet-stream"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (CACHE_CONTROL, caching),
     ];
     Ok((headers, bytes).into_response())
 }

@@ -1,23 +1,29 @@
 //! Small blobs, many to a file: all that are kept together wait for the disk once.
 //!
 //! ```text
-//!   segment-00000007:  hash (32) · length (4) · CRC-32 of both (4) · bytes   …one entry after another
-//!   in memory:         hash → segment, place, length;   the newest bytes
+//!   segment-00000007:  key (32) · length (4) · CRC-32 of both (4) · bytes   …one entry after another
+//!   in memory:         key → segment, place, length;   the newest bytes
 //! ```
+//!
+//! A segment whose last entry is old goes as a whole: what is still needed of it is written again, unless
+//! that is most of it.
 //!
 //! - Units: bytes.
 //! - Errors: [`io::Error`]; after a failed write or sync nothing more is kept until the next start,
 //!   because nobody knows what the disk has.
-//! - Invariants: what `keep` returned for survives a power loss; what is returned hashes to what was
+//! - Invariants: what `keep` returned for survives a power loss; what is returned has the key that was
 //!   asked for. The start reads entries' heads, not their bytes: bytes are checked when they are read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use althing_types::{Hash, keccak};
+use althing_types::Hash;
+
+use crate::clock::{age, of_files};
 
 /// Largest blob that is kept here.
 pub(crate) const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -55,11 +61,21 @@ impl Recent {
             self.bytes = self.bytes.saturating_sub(length);
         }
     }
+
+    fn remove(&mut self, hashes: impl Iterator<Item = Hash>) {
+        for hash in hashes {
+            let length = self.by_hash.remove(&hash).map_or(0, |bytes| bytes.len());
+            self.bytes = self.bytes.saturating_sub(length);
+        }
+        self.by_age.retain(|hash| self.by_hash.contains_key(hash));
+    }
 }
 
 struct State {
     places: HashMap<Hash, Place>,
     recent: Recent,
+    /// Segments that go soon: what is kept again is written again.
+    aging: BTreeSet<u32>,
 }
 
 struct Writer {
@@ -67,12 +83,27 @@ struct Writer {
     file: File,
     /// Length of the file.
     end: u64,
+    /// When the file was begun.
+    begun: SystemTime,
     failed: bool,
+}
+
+impl Writer {
+    /// Goes on in a new segment.
+    fn turn(&mut self, folder: &Path) -> io::Result<()> {
+        let segment = self.segment + 1;
+        let file = File::create_new(segment_path(folder, segment))?;
+        File::open(folder)?.sync_all()?;
+        *self = Self { segment, file, end: 0, begun: of_files(), failed: false };
+        Ok(())
+    }
 }
 
 /// A folder of segments.
 pub(crate) struct BlobLog {
     folder: PathBuf,
+    /// The key of some bytes.
+    key_of: fn(&[u8]) -> Hash,
     state: Mutex<State>,
     writer: Mutex<Writer>,
 }
@@ -83,6 +114,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn segment_path(folder: &Path, segment: u32) -> PathBuf {
     folder.join(format!("segment-{segment:08}"))
+}
+
+/// The segments of a folder, oldest first.
+fn segments(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut segments = Vec::new();
+    for found in fs::read_dir(folder)? {
+        let name = found?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("segment-"));
+        segments.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    segments.sort_unstable();
+    Ok(segments)
 }
 
 fn head(hash: &Hash, length: u32) -> [u8; HEAD_BYTES] {
@@ -127,15 +170,9 @@ fn index(path: &Path, segment: u32, places: &mut HashMap<Hash, Place>) -> io::Re
 
 impl BlobLog {
     /// Opens or creates the folder; also tells how many bytes it has.
-    pub(crate) fn open(folder: &Path) -> io::Result<(Self, u64)> {
+    pub(crate) fn open(folder: &Path, key_of: fn(&[u8]) -> Hash) -> io::Result<(Self, u64)> {
         fs::create_dir_all(folder)?;
-        let mut segments = Vec::new();
-        for found in fs::read_dir(folder)? {
-            let name = found?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix("segment-"));
-            segments.extend(number.and_then(|number| number.parse::<u32>().ok()));
-        }
-        segments.sort_unstable();
+        let segments = segments(folder)?;
         let (mut places, mut used, mut end) = (HashMap::new(), 0, 0);
         for segment in &segments {
             end = index(&segment_path(folder, *segment), *segment, &mut places)?;
@@ -148,14 +185,112 @@ impl BlobLog {
         file.set_len(end)?;
         file.seek(SeekFrom::End(0))?;
         File::open(folder)?.sync_all()?;
-        let writer = Mutex::new(Writer { segment, file, end, failed: false });
-        let state = Mutex::new(State { places, recent: Recent::default() });
-        Ok((Self { folder: folder.to_owned(), state, writer }, used))
+        let metadata = file.metadata()?;
+        let begun = metadata.created().or_else(|_| metadata.modified())?;
+        let writer = Mutex::new(Writer { segment, file, end, begun, failed: false });
+        let (recent, aging) = (Recent::default(), BTreeSet::new());
+        let state = Mutex::new(State { places, recent, aging });
+        Ok((Self { folder: folder.to_owned(), key_of, state, writer }, used))
     }
 
     /// Whether a blob is here.
     pub(crate) fn has(&self, hash: &Hash) -> bool {
         lock(&self.state).places.contains_key(hash)
+    }
+
+    /// Whether a blob is here and stays for a while.
+    pub(crate) fn stays(&self, hash: &Hash) -> bool {
+        let state = lock(&self.state);
+        state.places.get(hash).is_some_and(|place| !state.aging.contains(&place.segment))
+    }
+
+    /// Lets go of segments to which nothing was added for as long as `keep`, except for what is
+    /// needed; returns how many bytes of blobs that were. A segment goes at the earliest with the
+    /// second call after half of that time, so that what is kept again in between is written again.
+    pub(crate) fn sweep(
+        &self,
+        keep: Duration,
+        is_needed: &dyn Fn(&Hash) -> bool,
+    ) -> io::Result<u64> {
+        let current = {
+            let mut writer = lock(&self.writer);
+            if writer.end > 0 && age(writer.begun) > keep {
+                writer.turn(&self.folder)?;
+            }
+            writer.segment
+        };
+        let (mut aging, mut old) = (BTreeSet::new(), Vec::new());
+        for segment in segments(&self.folder)?.into_iter().filter(|segment| *segment < current) {
+            let age = age(fs::metadata(segment_path(&self.folder, segment))?.modified()?);
+            if age > keep / 2 {
+                aging.insert(segment);
+            }
+            if age > keep {
+                old.push(segment);
+            }
+        }
+        let known = std::mem::replace(&mut lock(&self.state).aging, aging);
+        let mut freed = 0;
+        for segment in old.into_iter().filter(|segment| known.contains(segment)) {
+            freed += self.retire(segment, is_needed)?;
+        }
+        Ok(freed)
+    }
+
+    /// Removes a segment, having written again what is needed of it.
+    fn retire(&self, segment: u32, is_needed: &dyn Fn(&Hash) -> bool) -> io::Result<u64> {
+        let length = |hashes: &[(Hash, u32)]| -> u64 {
+            hashes.iter().map(|(_, length)| u64::from(*length)).sum()
+        };
+        let entries: Vec<(Hash, u32)> = {
+            let state = lock(&self.state);
+            let here = state.places.iter().filter(|(_, place)| place.segment == segment);
+            here.map(|(hash, place)| (*hash, place.length)).collect()
+        };
+        let (needed, over): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(hash, _)| is_needed(hash));
+        let path = segment_path(&self.folder, segment);
+        if length(&needed).saturating_mul(2) > fs::metadata(&path)?.len() {
+            return Ok(0);
+        }
+        for (hash, _) in &needed {
+            if let Some(bytes) = self.get(hash)? {
+                self.keep(&[(*hash, &bytes)])?;
+            }
+        }
+        {
+            let mut state = lock(&self.state);
+            // What was kept again meanwhile is elsewhere now.
+            let here =
+                |hash: &Hash| state.places.get(hash).is_some_and(|place| place.segment == segment);
+            let gone: Vec<Hash> = over.iter().map(|(hash, _)| *hash).filter(here).collect();
+            for hash in &gone {
+                state.places.remove(hash);
+            }
+            state.recent.remove(gone.into_iter());
+            state.aging.remove(&segment);
+        }
+        fs::remove_file(&path)?;
+        Ok(length(&over))
+    }
+
+    /// Visits the first `N` bytes of every blob that has as many, unchecked.
+    pub(crate) fn heads<const N: usize>(&self, visit: &mut impl FnMut(&[u8; N])) -> io::Result<()> {
+        let mut places: Vec<Place> = lock(&self.state).places.values().copied().collect();
+        places.retain(|place| place.length as usize >= N);
+        places.sort_unstable_by_key(|place| (place.segment, place.offset));
+        let mut open: Option<(u32, File)> = None;
+        for Place { segment, offset, .. } in places {
+            if open.as_ref().is_none_or(|(known, _)| *known != segment) {
+                open = Some((segment, File::open(segment_path(&self.folder, segment))?));
+            }
+            let Some((_, file)) = &mut open else { continue };
+            let mut head = [0; N];
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut head)?;
+            visit(&head);
+        }
+        Ok(())
     }
 
     /// Whether a blob is in memory.
@@ -187,10 +322,7 @@ impl BlobLog {
 
     fn write(&self, writer: &mut Writer, blobs: &[(Hash, &[u8])]) -> io::Result<Vec<(u64, u32)>> {
         if writer.end >= SEGMENT_BYTES {
-            let segment = writer.segment + 1;
-            let file = File::create_new(segment_path(&self.folder, segment))?;
-            File::open(&self.folder)?.sync_all()?;
-            *writer = Writer { segment, file, end: 0, failed: false };
+            writer.turn(&self.folder)?;
         }
         let mut together = Vec::new();
         let mut places = Vec::with_capacity(blobs.len());
@@ -216,11 +348,16 @@ impl BlobLog {
             let Some(place) = state.places.get(hash) else { return Ok(None) };
             *place
         };
-        let mut file = File::open(segment_path(&self.folder, place.segment))?;
+        let mut file = match File::open(segment_path(&self.folder, place.segment)) {
+            Ok(file) => file,
+            // Swept between the look and the reading.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         file.seek(SeekFrom::Start(place.offset))?;
         let mut bytes = vec![0; place.length as usize];
         file.read_exact(&mut bytes)?;
-        if keccak(&[&bytes]) == *hash {
+        if (self.key_of)(&bytes) == *hash {
             lock(&self.state).recent.add(*hash, bytes.as_slice().into());
             return Ok(Some(bytes));
         }
@@ -236,6 +373,10 @@ mod tests {
 
     use super::*;
 
+    fn key_of(bytes: &[u8]) -> Hash {
+        BlobRef::of(bytes).hash
+    }
+
     fn named(bytes: &[u8]) -> (Hash, &[u8]) {
         (BlobRef::of(bytes).hash, bytes)
     }
@@ -243,7 +384,7 @@ mod tests {
     #[test]
     fn what_was_kept_survives_and_a_torn_end_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let (log, used) = BlobLog::open(folder.path()).unwrap();
+        let (log, used) = BlobLog::open(folder.path(), key_of).unwrap();
         assert_eq!(used, 0);
         let (first, second) = (named(b"first"), named(b"second"));
         log.keep(&[first]).unwrap();
@@ -253,16 +394,16 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         for cut in 1..(HEAD_BYTES + 6) {
             fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let (log, used) = BlobLog::open(folder.path()).unwrap();
+            let (log, used) = BlobLog::open(folder.path(), key_of).unwrap();
             assert_eq!(used, (HEAD_BYTES + 5) as u64);
             assert_eq!(log.get(&first.0).unwrap().as_deref(), Some(first.1));
             assert_eq!(log.get(&second.0).unwrap(), None);
         }
         // And what is kept afterwards is found behind what is whole.
-        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
         log.keep(&[second]).unwrap();
         drop(log);
-        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
         assert!(!log.at_hand(&second.0) && log.has(&second.0));
         assert_eq!(log.get(&second.0).unwrap().as_deref(), Some(second.1));
         assert!(log.at_hand(&second.0));
@@ -272,14 +413,45 @@ mod tests {
     fn a_flipped_byte_is_never_returned() {
         let folder = tempfile::tempdir().unwrap();
         let blob = named(b"invoice");
-        BlobLog::open(folder.path()).unwrap().0.keep(&[blob]).unwrap();
+        BlobLog::open(folder.path(), key_of).unwrap().0.keep(&[blob]).unwrap();
         let path = segment_path(folder.path(), 0);
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
-        let (log, _) = BlobLog::open(folder.path()).unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
         assert_eq!(log.get(&blob.0).unwrap(), None);
         assert!(!log.has(&blob.0));
+    }
+
+    #[test]
+    fn what_nobody_needs_any_more_goes_and_what_is_needed_or_kept_again_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        let old: Vec<Vec<u8>> = (0..9).map(|n| vec![n; 100]).collect();
+        let old: Vec<(Hash, &[u8])> = old.iter().map(|bytes| named(bytes)).collect();
+        log.keep(&old).unwrap();
+        let is_needed = |hash: &Hash| *hash == old[1].0;
+        // The first look is for what will go: whoever keeps it again has it written again.
+        assert_eq!(log.sweep(Duration::ZERO, &is_needed).unwrap(), 0);
+        assert!(old.iter().all(|(hash, _)| log.has(hash) && !log.stays(hash)));
+        log.keep(&old[2..3]).unwrap();
+        assert_eq!(log.sweep(Duration::ZERO, &is_needed).unwrap(), 700);
+        let left = |log: &BlobLog| -> Vec<usize> {
+            (0..9).filter(|n| log.get(&old[*n].0).unwrap().as_deref() == Some(old[*n].1)).collect()
+        };
+        assert_eq!(left(&log), [1, 2]);
+        assert!(!segment_path(folder.path(), 0).exists());
+        drop(log);
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        assert_eq!(left(&log), [1, 2]);
+        // Where most is needed, nothing is gained.
+        assert_eq!(log.sweep(Duration::ZERO, &|_| true).unwrap(), 0);
+        assert_eq!(log.sweep(Duration::ZERO, &|_| true).unwrap(), 0);
+        assert_eq!(left(&log), [1, 2]);
+        // And what is young is not looked at.
+        let day = Duration::from_secs(86_400);
+        assert_eq!(log.sweep(day, &|_| false).unwrap(), 0);
+        assert_eq!(left(&log), [1, 2]);
     }
 
     #[test]

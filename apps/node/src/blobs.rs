@@ -1,24 +1,30 @@
 //! Blobs on this node's disk: inputs, outputs, manifests and components, by the hash of their bytes.
 //!
 //! ```text
-//!   put ──► large: temporary file ──fsync──► blobs/ab/cdef… ──fsync──► durable     get ──► read, hash,
-//!      └──► small: a shared log (blobs/small), many behind one fsync                      compare
+//!   open      given to whoever names the hash                              blobs/
+//!   closed    given as a part of a private application that it belongs to  blobs/closed/
 //! ```
 //!
+//! What is closed is kept under the application *and* the hash, with both in front of the bytes: naming a
+//! hash in an application of one's own does not open what belongs to another. Two
+//! applications that return the same bytes each have them.
+//!
+//! What the ledger does not ask for any more goes after a time ([`sweep`](BlobStore::sweep)).
+//!
 //! - Units: bytes.
-//! - Errors: [`BlobError`]; a file whose bytes do not hash to its name is removed and counts as
-//!   missing, so that it is fetched again from another node.
-//! - Invariants: what is returned hashes to what was asked for; the folder never holds more than
-//!   its limit.
+//! - Errors: [`BlobError`].
+//! - Invariants: what is returned hashes to what was asked for; both shelves together never hold
+//!   more than their limit.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use althing_types::{BlobRef, Hash, keccak};
+use althing_types::{BlobRef, Hash, keccak, tagged};
 
-use crate::blob_log::{BlobLog, SMALL_BYTES_MAX};
+use crate::blob_folder::{BlobFolder, Space};
 
 /// Largest blob in bytes: the largest component that the ledger admits.
 pub(crate) const BLOB_BYTES_MAX: usize = 16 << 20;
@@ -50,22 +56,72 @@ pub(crate) enum BlobError {
     },
 }
 
-/// Where the small blobs are, in the folder of all.
-const SMALL: &str = "small";
+/// Where the closed shelf is, in the folder of the open one.
+const CLOSED: &str = "closed";
+/// In front of closed bytes: the application and the hash.
+const HEAD_BYTES: usize = 64;
 
-/// A folder of blobs.
+/// Who may be given a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// Whoever names its hash.
+    Open,
+    /// Whoever may know of this application: see [`privacy`](crate::privacy).
+    Closed(Hash),
+}
+
+/// The blobs of a node.
 pub(crate) struct BlobStore {
-    folder: PathBuf,
-    small: BlobLog,
-    limit: u64,
-    used: AtomicU64,
-    temporary: AtomicU64,
+    open: BlobFolder,
+    closed: BlobFolder,
+    /// To which applications closed blobs belong, by their hash.
+    owners: Mutex<HashMap<Hash, Owners>>,
+    space: Arc<Space>,
+}
+
+/// The applications to which a blob belongs: one, with few exceptions.
+struct Owners {
+    first: Hash,
+    others: Vec<Hash>,
+}
+
+impl Owners {
+    fn iter(&self) -> impl Iterator<Item = Hash> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
+fn add_owner(owners: &mut HashMap<Hash, Owners>, hash: Hash, application: Hash) {
+    let of = owners.entry(hash).or_insert(Owners { first: application, others: Vec::new() });
+    if of.iter().all(|known| known != application) {
+        of.others.push(application);
+    }
 }
 
 impl std::fmt::Debug for BlobStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobStore").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("BlobStore").field("space", &self.space).finish_non_exhaustive()
     }
+}
+
+/// Under what a closed blob is kept.
+fn closed_key(application: &Hash, hash: &Hash) -> Hash {
+    tagged("althing closed blob", &[&application.0, &hash.0])
+}
+
+fn head_of(head: &[u8; HEAD_BYTES]) -> (Hash, Hash) {
+    let (mut application, mut hash) = ([0; 32], [0; 32]);
+    let (front, back) = head.split_at(32);
+    application.copy_from_slice(front);
+    hash.copy_from_slice(back);
+    (Hash(application), Hash(hash))
+}
+
+/// The key of a closed blob with its head; of what is damaged, one that nobody asks for.
+fn key_of_closed(body: &[u8]) -> Hash {
+    let Some((head, bytes)) = body.split_first_chunk::<HEAD_BYTES>() else { return Hash::ZERO };
+    let (application, hash) = head_of(head);
+    if keccak(&[bytes]) == hash { closed_key(&application, &hash) } else { Hash::ZERO }
 }
 
 impl BlobStore {
@@ -75,34 +131,22 @@ impl BlobStore {
     ///
     /// [`BlobError::Io`] if the folder cannot be made or listed.
     pub(crate) fn open(folder: &Path, limit: u64) -> Result<Self, BlobError> {
-        let io = |operation| move |source| BlobError::Io { operation, source };
-        fs::create_dir_all(folder).map_err(io("creating the folder of"))?;
-        let (small, mut used) = BlobLog::open(&folder.join(SMALL)).map_err(io("opening"))?;
-        for entry in fs::read_dir(folder).map_err(io("listing"))? {
-            let path = entry.map_err(io("listing"))?.path();
-            if path.is_dir() {
-                if path.ends_with(SMALL) {
-                    continue;
-                }
-                for blob in fs::read_dir(&path).map_err(io("listing"))? {
-                    used += blob.and_then(|blob| blob.metadata()).map_err(io("listing"))?.len();
-                }
-            } else {
-                // What a crash left in the middle of a write.
-                fs::remove_file(&path).map_err(io("removing the rest of"))?;
-            }
-        }
-        let (used, temporary) = (AtomicU64::new(used), AtomicU64::new(0));
-        Ok(Self { folder: folder.to_owned(), small, limit, used, temporary })
+        let space = Arc::new(Space::new(limit));
+        let open = BlobFolder::open(folder, CLOSED, |bytes| keccak(&[bytes]), space.clone())?;
+        let closed = BlobFolder::open(&folder.join(CLOSED), CLOSED, key_of_closed, space.clone())?;
+        let mut owners = HashMap::new();
+        closed.heads(|head| {
+            let (application, hash) = head_of(head);
+            add_owner(&mut owners, hash, application);
+        })?;
+        Ok(Self { open, closed, owners: Mutex::new(owners), space })
     }
 
-    fn path(&self, hash: &Hash) -> PathBuf {
-        let name = hex::encode(hash.0);
-        let (shelf, rest) = name.split_at(2);
-        self.folder.join(shelf).join(rest)
+    fn owners(&self) -> MutexGuard<'_, HashMap<Hash, Owners>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps bytes; durable when it returns.
+    /// Keeps bytes on the open shelf; durable when it returns.
     ///
     /// # Errors
     ///
@@ -112,117 +156,133 @@ impl BlobStore {
         Ok(BlobRef::of(bytes))
     }
 
-    /// Keeps several; durable when it returns. Small ones wait for the disk together.
+    /// Keeps several on the open shelf; durable when it returns.
     ///
     /// # Errors
     ///
     /// [`BlobError`] if they are too many or the disk refuses; some may be kept then.
     pub(crate) fn put_all(&self, blobs: &[&[u8]]) -> Result<(), BlobError> {
-        let mut small = Vec::new();
-        for bytes in blobs {
-            if bytes.len() > BLOB_BYTES_MAX {
-                return Err(BlobError::TooLarge { bytes: bytes.len() });
-            }
-            let hash = BlobRef::of(bytes).hash;
-            if bytes.len() > SMALL_BYTES_MAX {
-                self.put_large(&hash, bytes)?;
-            } else if !self.small.has(&hash) && !self.path(&hash).exists() {
-                small.push((hash, *bytes));
-            }
-        }
-        small.sort_unstable_by_key(|(hash, _)| *hash);
-        small.dedup_by_key(|(hash, _)| *hash);
-        let length = small.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        self.reserve(length)?;
-        self.small.keep(&small).map_err(|source| {
-            self.used.fetch_sub(length, Ordering::Relaxed);
-            BlobError::Io { operation: "writing", source }
-        })
+        self.shelve(Shelf::Open, blobs)
     }
 
-    fn reserve(&self, length: u64) -> Result<(), BlobError> {
-        if self.used.fetch_add(length, Ordering::Relaxed).saturating_add(length) > self.limit {
-            self.used.fetch_sub(length, Ordering::Relaxed);
-            return Err(BlobError::Full { limit: self.limit });
+    /// Keeps several; durable when it returns. What is open is not closed by being kept again.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`] if they are too many or the disk refuses; some may be kept then.
+    pub(crate) fn shelve(&self, shelf: Shelf, blobs: &[&[u8]]) -> Result<(), BlobError> {
+        if let Some(large) = blobs.iter().find(|bytes| bytes.len() > BLOB_BYTES_MAX) {
+            return Err(BlobError::TooLarge { bytes: large.len() });
+        }
+        let named = || blobs.iter().map(|bytes| (BlobRef::of(bytes).hash, *bytes));
+        let application = match shelf {
+            Shelf::Open => return self.open.keep(&named().collect::<Vec<_>>()),
+            Shelf::Closed(application) => application,
+        };
+        let with_head = |(hash, bytes): (Hash, &[u8])| {
+            let body = [&application.0[..], &hash.0, bytes].concat();
+            (hash, closed_key(&application, &hash), body)
+        };
+        let fresh: Vec<(Hash, Hash, Vec<u8>)> = named()
+            .filter(|(hash, bytes)| !self.open.stays(hash, bytes.len()))
+            .map(with_head)
+            .collect();
+        let bodies: Vec<(Hash, &[u8])> =
+            fresh.iter().map(|(_, key, body)| (*key, body.as_slice())).collect();
+        self.closed.keep(&bodies)?;
+        let mut owners = self.owners();
+        for (hash, _, _) in &fresh {
+            add_owner(&mut owners, *hash, application);
         }
         Ok(())
     }
 
-    fn put_large(&self, hash: &Hash, bytes: &[u8]) -> Result<(), BlobError> {
-        let path = self.path(hash);
-        if path.exists() {
-            return Ok(());
-        }
-        let length = bytes.len() as u64;
-        self.reserve(length)?;
-        self.write(&path, bytes).map_err(|source| {
-            self.used.fetch_sub(length, Ordering::Relaxed);
-            BlobError::Io { operation: "writing", source }
-        })
-    }
-
     /// Whether [`get`](Self::get) has a blob without waiting for the disk.
     pub(crate) fn at_hand(&self, hash: &Hash) -> bool {
-        self.small.at_hand(hash)
+        let closed = || {
+            let owners = self.owners();
+            let mut of = owners.get(hash).into_iter().flat_map(Owners::iter);
+            of.any(|application| self.closed.at_hand(&closed_key(&application, hash)))
+        };
+        self.open.at_hand(hash) || closed()
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!("writing-{number}"));
-        let written = self.write_as(&temporary, path, bytes);
-        if written.is_err() {
-            // Where the disk is full, every byte counts; what cannot be removed goes at the next start.
-            fs::remove_file(&temporary).ok();
-        }
-        written
-    }
-
-    fn write_as(&self, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(temporary)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        let shelf = path.parent().unwrap_or(&self.folder);
-        if !shelf.is_dir() {
-            fs::create_dir_all(shelf)?;
-            File::open(&self.folder)?.sync_all()?;
-        }
-        fs::rename(temporary, path)?;
-        // Bytes without a name are lost with the power.
-        File::open(shelf)?.sync_all()
-    }
-
-    /// The bytes that hash to `hash`, if they are here and whole.
+    /// The bytes that hash to `hash`, if they are here and whole, for this node itself: open, or of
+    /// whichever application.
     ///
     /// # Errors
     ///
     /// [`BlobError::Io`] if the disk refuses.
     pub(crate) fn get(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
-        let reading = |source| BlobError::Io { operation: "reading", source };
-        if let Some(bytes) = self.small.get(hash).map_err(reading)? {
-            return Ok(Some(bytes));
+        let of: Vec<Hash> = self.owners().get(hash).into_iter().flat_map(Owners::iter).collect();
+        for application in of {
+            if let Some(bytes) = self.get_from(Shelf::Closed(application), hash)? {
+                return Ok(Some(bytes));
+            }
         }
-        let path = self.path(hash);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(reading(source)),
+        self.open.get(hash)
+    }
+
+    /// As [`get`](Self::get), from one shelf.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`] if the disk refuses.
+    pub(crate) fn get_from(&self, shelf: Shelf, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
+        match shelf {
+            Shelf::Open => self.open.get(hash),
+            Shelf::Closed(application) => {
+                let body = self.closed.get(&closed_key(&application, hash))?;
+                Ok(body.map(|mut body| body.split_off(HEAD_BYTES)))
+            }
+        }
+    }
+
+    /// Lets go of what nobody needs and nobody has kept for as long as `keep`, or for up to twice as
+    /// long; returns how many bytes that were.
+    ///
+    /// Whatever is kept, or kept again, stays for half of that time at least.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`] if the disk refuses.
+    pub(crate) fn sweep(
+        &self,
+        keep: Duration,
+        is_needed: &dyn Fn(&Hash) -> bool,
+    ) -> Result<u64, BlobError> {
+        let freed = self.open.sweep(keep, is_needed)?;
+        let needed: BTreeSet<Hash> = {
+            let owners = self.owners();
+            let needed = owners.iter().filter(|(hash, _)| is_needed(hash));
+            needed.flat_map(|(hash, of)| of.iter().map(|of| closed_key(&of, hash))).collect()
         };
-        if keccak(&[&bytes]) == *hash {
-            return Ok(Some(bytes));
+        let freed = freed + self.closed.sweep(keep, &|key| needed.contains(key))?;
+        let known: Vec<Hash> = self.owners().keys().copied().collect();
+        for hash in known {
+            let mut owners = self.owners();
+            let Some(of) = owners.remove(&hash) else { continue };
+            for application in of.iter() {
+                if self.closed.has(&closed_key(&application, &hash)) {
+                    add_owner(&mut owners, hash, application);
+                }
+            }
         }
-        tracing::warn!(%hash, "a blob was corrupt and is removed");
-        fs::remove_file(&path)
-            .map_err(|source| BlobError::Io { operation: "removing a corrupt", source })?;
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let rest = |used: u64| Some(used.saturating_sub(length));
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).ok();
-        Ok(None)
+        Ok(freed)
+    }
+
+    /// How many bytes are kept.
+    pub(crate) fn used(&self) -> u64 {
+        self.space.used()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::blob_log::SMALL_BYTES_MAX;
 
     fn store(limit: u64) -> (tempfile::TempDir, BlobStore) {
         let folder = tempfile::tempdir().unwrap();
@@ -238,7 +298,7 @@ mod tests {
         let again = BlobStore::open(&folder.path().join("blobs"), 1000).unwrap();
         assert_eq!(again.get(&blob.hash).unwrap().as_deref(), Some(&b"invoice"[..]));
         // The disk has the entry's head besides.
-        assert_eq!(again.used.load(Ordering::Relaxed), 47);
+        assert_eq!(again.used(), 47);
     }
 
     #[test]
@@ -247,10 +307,10 @@ mod tests {
         let mut invoice = vec![b' '; SMALL_BYTES_MAX + 1];
         let blob = store.put(&invoice).unwrap();
         invoice[7] ^= 1;
-        fs::write(store.path(&blob.hash), invoice).unwrap();
+        fs::write(store.open.path(&blob.hash), invoice).unwrap();
         assert_eq!(store.get(&blob.hash).unwrap(), None);
-        assert!(!store.path(&blob.hash).exists());
-        assert_eq!(store.used.load(Ordering::Relaxed), 0, "it takes no place any more");
+        assert!(!store.open.path(&blob.hash).exists());
+        assert_eq!(store.used(), 0, "it takes no place any more");
     }
 
     #[test]
@@ -258,10 +318,10 @@ mod tests {
         let (_folder, store) = store(100_000);
         let invoice = vec![b' '; SMALL_BYTES_MAX + 1];
         let blob = BlobRef::of(&invoice);
-        let shelf = store.path(&blob.hash).parent().unwrap().to_owned();
-        let files = || -> std::collections::BTreeSet<_> {
-            fs::read_dir(&store.folder).unwrap().map(|e| e.unwrap().path()).collect()
-        };
+        let shelf = store.open.path(&blob.hash).parent().unwrap().to_owned();
+        let root = shelf.parent().unwrap().to_owned();
+        let files =
+            || -> BTreeSet<_> { fs::read_dir(&root).unwrap().map(|e| e.unwrap().path()).collect() };
         let before = files();
         fs::write(&shelf, b"in the way").unwrap();
         assert!(matches!(store.put(&invoice), Err(BlobError::Io { .. })));
@@ -271,9 +331,84 @@ mod tests {
             std::slice::from_ref(&shelf),
             "the bytes of a failed write would fill the disk"
         );
-        assert_eq!(store.used.load(Ordering::Relaxed), 0);
+        assert_eq!(store.used(), 0);
         fs::remove_file(shelf).unwrap();
         assert_eq!(store.put(&invoice).unwrap(), blob);
+    }
+
+    #[test]
+    fn what_is_closed_is_given_as_a_part_of_what_it_belongs_to_and_not_otherwise() {
+        let (folder, store) = store(300_000);
+        let (ours, theirs) = (Hash([1; 32]), Hash([2; 32]));
+        let (small, large) = (b"a private invoice".to_vec(), vec![b' '; SMALL_BYTES_MAX + 1]);
+        store.shelve(Shelf::Closed(ours), &[&small, &large]).unwrap();
+        let again = BlobStore::open(&folder.path().join("blobs"), 300_000).unwrap();
+        for (store, bytes) in
+            [(&store, &small), (&again, &small), (&store, &large), (&again, &large)]
+        {
+            let hash = BlobRef::of(bytes).hash;
+            assert_eq!(store.get_from(Shelf::Open, &hash).unwrap(), None);
+            assert_eq!(store.get_from(Shelf::Closed(theirs), &hash).unwrap(), None);
+            assert_eq!(store.get_from(Shelf::Closed(ours), &hash).unwrap().as_ref(), Some(bytes));
+            assert_eq!(store.get(&hash).unwrap().as_ref(), Some(bytes));
+        }
+        // The same bytes may belong to both.
+        let hash = BlobRef::of(&small).hash;
+        again.shelve(Shelf::Closed(theirs), &[&small]).unwrap();
+        assert!(again.at_hand(&hash));
+        for application in [ours, theirs] {
+            let found = again.get_from(Shelf::Closed(application), &hash).unwrap();
+            assert_eq!(found.as_ref(), Some(&small));
+        }
+        // Whoever brings the very same bytes knows them, and what is open is not closed again.
+        again.put(&small).unwrap();
+        again.shelve(Shelf::Closed(Hash([3; 32])), &[&small]).unwrap();
+        assert_eq!(again.get_from(Shelf::Open, &hash).unwrap(), Some(small));
+        assert_eq!(again.get_from(Shelf::Closed(Hash([3; 32])), &hash).unwrap(), None);
+    }
+
+    #[test]
+    fn a_closed_blob_that_was_changed_or_moved_is_never_returned() {
+        let (_folder, store) = store(300_000);
+        let (ours, theirs) = (Hash([1; 32]), Hash([2; 32]));
+        let large = vec![b' '; SMALL_BYTES_MAX + 1];
+        let hash = BlobRef::of(&large).hash;
+        store.shelve(Shelf::Closed(ours), &[&large]).unwrap();
+        let path = |application| store.closed.path(&closed_key(&application, &hash));
+        fs::create_dir_all(path(theirs).parent().unwrap()).unwrap();
+        fs::copy(path(ours), path(theirs)).unwrap();
+        assert_eq!(store.get_from(Shelf::Closed(theirs), &hash).unwrap(), None);
+        let mut body = fs::read(path(ours)).unwrap();
+        *body.last_mut().unwrap() ^= 1;
+        fs::write(path(ours), body).unwrap();
+        assert_eq!(store.get_from(Shelf::Closed(ours), &hash).unwrap(), None);
+        assert_eq!(store.get(&hash).unwrap(), None);
+    }
+
+    #[test]
+    fn what_goes_makes_room_and_what_is_needed_stays() {
+        let (_folder, store) = store(1_000_000);
+        let large = |n: u8| vec![n; SMALL_BYTES_MAX + 1];
+        let (kept, over) = (store.put(&large(1)).unwrap(), store.put(&large(2)).unwrap());
+        let closed = Shelf::Closed(Hash([1; 32]));
+        store.shelve(closed, &[&large(3), b"small", b"needed"]).unwrap();
+        let full = store.used();
+        let needed = BlobRef::of(b"needed").hash;
+        let is_needed = |hash: &Hash| *hash == kept.hash || *hash == needed;
+        assert_eq!(store.sweep(Duration::from_secs(3600), &is_needed).unwrap(), 0);
+        let mut freed = 0;
+        for _ in 0..2 {
+            freed += store.sweep(Duration::ZERO, &is_needed).unwrap();
+        }
+        let left = (large(1).len() + HEAD_BYTES + b"needed".len()) as u64;
+        assert_eq!((freed, store.used()), (full - left, left));
+        assert_eq!(store.get_from(closed, &needed).unwrap().as_deref(), Some(&b"needed"[..]));
+        assert_eq!(store.owners().keys().copied().collect::<Vec<_>>(), [needed]);
+        assert_eq!(store.get(&over.hash).unwrap(), None);
+        assert_eq!(store.get(&kept.hash).unwrap(), Some(large(1)));
+        // Gone is not refused: it can be kept again.
+        assert_eq!(store.put(&large(2)).unwrap(), over);
+        assert_eq!(store.get(&over.hash).unwrap(), Some(large(2)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A development network's clock can be set ahead, so that waits of days take seconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use althing_types::TimeMs;
 
@@ -20,6 +20,19 @@ pub fn set_ahead(ms: u64) {
 #[must_use]
 pub fn now() -> TimeMs {
     TimeMs(wall().0.saturating_add(AHEAD_MS.load(Ordering::Relaxed)))
+}
+
+/// Wall time as files have it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the clock of the composition root")]
+pub(crate) fn of_files() -> SystemTime {
+    SystemTime::now()
+}
+
+/// How long ago a file's time was; a clock that was put back makes everything young.
+#[must_use]
+pub(crate) fn age(time: SystemTime) -> Duration {
+    of_files().duration_since(time).unwrap_or_default()
 }
 
 /// Wall time, in milliseconds since 1970: what signatures with a time are compared with.

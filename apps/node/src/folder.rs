@@ -38,6 +38,9 @@ pub struct Settings {
     pub propose_timeout_ms: u64,
     /// Space for blobs, in bytes. Default: 10 GiB. Since 0.1.0.
     pub blob_bytes_max: u64,
+    /// How long blobs are kept that no service, application, open run or execution needs, in hours;
+    /// a blob that is brought again is as if new. At least 1. Default: 168, a week. Since 0.1.0.
+    pub blob_keep_hours: u32,
     /// How many tasks run at the same time. Default: 2. Since 0.1.0.
     pub tasks_max: usize,
 }
@@ -53,6 +56,7 @@ impl Default for Settings {
             min_block_ms: 0,
             propose_timeout_ms: 500,
             blob_bytes_max: 10 << 30,
+            blob_keep_hours: 168,
             tasks_max: 2,
         }
     }

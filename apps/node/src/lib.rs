@@ -15,6 +15,7 @@
 //! - Invariant: a node that is started with [`Honest`](althing_work::Honest) conduct has no other;
 //!   only who calls [`Node::start`] decides.
 
+mod blob_folder;
 mod blob_log;
 mod blobs;
 mod chain;
@@ -35,6 +36,8 @@ mod observations;
 pub mod parameters;
 mod places;
 mod ports;
+mod privacy;
+mod retention;
 mod services;
 mod settled;
 mod view;

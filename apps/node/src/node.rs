@@ -31,6 +31,7 @@ use crate::folder::{Folder, Settings};
 use crate::journal::FileJournal;
 use crate::observations::Observatory;
 use crate::ports::{Account, Beacon, Mailbox, State};
+use crate::retention::Retention;
 use crate::services::Services;
 use crate::settled::Settled;
 use crate::view::NodeView;
@@ -146,7 +147,7 @@ impl Node {
         let network = Arc::new(network);
         let port: Arc<dyn Network> = network.clone();
         let endpoint = port.id();
-        let exchange = Arc::new(Exchange::start(blobs.clone(), port.clone()));
+        let exchange = Arc::new(Exchange::start(blobs.clone(), port.clone(), chain.reader.clone()));
         let (events, _) = broadcast::channel::<wire::Event>(EVENTS_BUFFERED);
 
         let programs = open_programs(folder, &blobs);
@@ -196,6 +197,13 @@ impl Node {
         helpers.spawn(gossip::repeat(chain.clone()));
         helpers.spawn(places::keep(network.clone(), chain.clone()));
         helpers.spawn(commits::follow(chain.clone(), settled.clone(), events.clone()));
+        let retention = Retention {
+            store: blobs.clone(),
+            reader: chain.reader.clone(),
+            observatory: observatory.clone(),
+            keep: Duration::from_secs(u64::from(settings.blob_keep_hours.max(1)) * 3_600),
+        };
+        helpers.spawn(retention.run());
 
         let services = Arc::new(Services::new(chain.reader.clone(), exchange.clone()));
         let emitting = Arc::new(Emitting {

@@ -15,7 +15,7 @@
 //! - Invariants: an acknowledged observation is in the journal until the ledger has decided about it;
 //!   one occurrence is in line once; the line is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use std::time::Duration;
 use althing_ledger::Rejection;
 use althing_types::{Hash, Observe, Operation};
 use althing_work::Fate;
-use althing_work::observing::{Line, Place, occurrence};
+use althing_work::observing::{Line, Place, REFUSED_MAX, occurrence};
 use althing_work::port::Observations;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -85,6 +85,16 @@ pub(crate) struct Observatory {
 enum Entry {
     Accepted(Observe),
     Ended(Hash),
+    /// Ended without counting: told to whoever asks, after a start as well.
+    Refused(Hash, Rejection),
+}
+
+/// What a journal held when it was opened.
+#[derive(Default)]
+struct Found {
+    pending: BTreeMap<Hash, Observe>,
+    /// Oldest first.
+    refused: VecDeque<(Hash, Rejection)>,
 }
 
 struct Journal {
@@ -101,7 +111,7 @@ fn lock(line: &Mutex<Line<Waiter>>) -> MutexGuard<'_, Line<Waiter>> {
 
 impl Journal {
     /// Opens or creates the journal, and reads what is still in line.
-    fn open(path: &Path) -> io::Result<(Self, BTreeMap<Hash, Observe>)> {
+    fn open(path: &Path) -> io::Result<(Self, Found)> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -109,20 +119,29 @@ impl Journal {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let (mut pending, mut entries, mut place) = (BTreeMap::new(), 0, 0);
+        let (mut found, mut entries, mut place) = (Found::default(), 0, 0);
         while let Some((entry, length)) =
             decode(bytes.get(place..).unwrap_or_default(), ENTRY_BYTES_MAX)?
         {
             match entry {
-                Entry::Accepted(observe) => drop(pending.insert(occurrence(&observe), observe)),
-                Entry::Ended(key) => drop(pending.remove(&key)),
+                Entry::Accepted(observe) => {
+                    found.pending.insert(occurrence(&observe), observe);
+                }
+                Entry::Ended(key) => drop(found.pending.remove(&key)),
+                Entry::Refused(key, why) => {
+                    found.pending.remove(&key);
+                    if found.refused.len() == REFUSED_MAX {
+                        found.refused.pop_front();
+                    }
+                    found.refused.push_back((key, why));
+                }
             }
             entries += 1;
             place += length;
         }
         file.set_len(place as u64)?;
         file.seek(SeekFrom::End(0))?;
-        Ok((Self { path: path.to_owned(), file, entries, failed: false }, pending))
+        Ok((Self { path: path.to_owned(), file, entries, failed: false }, found))
     }
 
     /// Adds entries, durable if asked for.
@@ -139,15 +158,15 @@ impl Journal {
     }
 
     /// Replaces the file by one without what has ended.
-    fn rewrite(&mut self, pending: &[Observe]) -> io::Result<()> {
+    fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut file = File::create(&fresh)?;
-        for observe in pending {
-            file.write_all(&encode(&Entry::Accepted(observe.clone())))?;
+        for entry in entries {
+            file.write_all(&encode(entry))?;
         }
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
-        self.entries = pending.len();
+        self.entries = entries.len();
         self.file = file;
         Ok(())
     }
@@ -156,8 +175,9 @@ impl Journal {
 impl Observatory {
     /// Opens the journal and begins to write; what was in line is submitted again.
     pub(crate) fn start(path: &Path, blobs: Arc<BlobStore>) -> io::Result<Self> {
-        let (journal, pending) = Journal::open(path)?;
+        let (journal, Found { pending, refused }) = Journal::open(path)?;
         let line = Line::restored(PENDING_MAX, pending.into_values().collect());
+        let line = line.with_refused(refused);
         let (line, submit) = (Arc::new(Mutex::new(line)), Arc::new(Notify::new()));
         submit.notify_one();
         let (writer, messages) = mpsc::channel(PENDING_MAX);
@@ -171,6 +191,11 @@ impl Observatory {
     /// Whether an occurrence is in line.
     pub(crate) fn has(&self, event: &Hash) -> bool {
         lock(&self.line).has(event)
+    }
+
+    /// The data of all observations in line.
+    pub(crate) fn data(&self) -> Vec<Hash> {
+        lock(&self.line).durable().map(|observe| observe.data.hash).collect()
     }
 
     /// Why the ledger refused this node's observation of an event, if it did lately.
@@ -269,15 +294,22 @@ impl Writing {
     /// Data first, then the entries that name it; what has ended goes along.
     fn write(&mut self, accepted: &[(Observe, Vec<u8>)]) -> Result<(), BlobError> {
         let failed = |source| BlobError::Io { operation: "journalling", source };
-        let ended = lock(&self.line).take_ended();
+        let mut entries = self.ended();
         let data: Vec<&[u8]> = accepted.iter().map(|(_, data)| data.as_slice()).collect();
         self.blobs.put_all(&data)?;
-        let entries: Vec<Entry> = ended
-            .into_iter()
-            .map(Entry::Ended)
-            .chain(accepted.iter().map(|(observe, _)| Entry::Accepted(observe.clone())))
-            .collect();
+        entries.extend(accepted.iter().map(|(observe, _)| Entry::Accepted(observe.clone())));
         self.journal.append(&entries, !accepted.is_empty()).map_err(failed)
+    }
+
+    /// What the ledger has decided about since the last time.
+    fn ended(&self) -> Vec<Entry> {
+        let mut line = lock(&self.line);
+        let ended = line.take_ended();
+        let entry = |event| match line.refused(&event) {
+            Some(why) => Entry::Refused(event, why),
+            None => Entry::Ended(event),
+        };
+        ended.into_iter().map(entry).collect()
     }
 
     fn answer(&self, observed: impl Iterator<Item = Observe>, written: Result<(), &BlobError>) {
@@ -299,14 +331,15 @@ impl Writing {
     }
 
     fn tidy(&mut self) -> io::Result<()> {
-        let pending: Vec<Observe> = {
+        let entries: Vec<Entry> = {
             let line = lock(&self.line);
             if self.journal.entries <= line.length() + GARBAGE_MAX {
                 return Ok(());
             }
-            line.durable().cloned().collect()
+            let refused = line.all_refused().map(|(event, why)| Entry::Refused(event, why));
+            refused.chain(line.durable().cloned().map(Entry::Accepted)).collect()
         };
-        self.journal.rewrite(&pending)
+        self.journal.rewrite(&entries)
     }
 }
 

@@ -8,19 +8,19 @@ use althing_api::{
     Viewing, wire,
 };
 use althing_keys::Secp256k1;
-use althing_ledger::{Execution, Phase, Receipt, query, weight};
+use althing_ledger::{Execution, Member, Phase, Receipt, query, weight};
 use althing_network::Network;
 use althing_replica::{
     NotAdmitted, ReadError, Reader, Refusal, Subject, SubmitError, receipt_file,
 };
 use althing_types::{
-    Address, Eip712, EndpointId, Hash, Height, Signatures as _, SignedTransaction,
+    Address, BlobRef, Eip712, EndpointId, Hash, Height, Signatures as _, SignedTransaction,
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use crate::blobs::{BlobError, BlobStore};
+use crate::blobs::{BlobError, BlobStore, Shelf};
 use crate::chain::Chain;
 use crate::clock;
 use crate::emitting::Emitting;
@@ -95,6 +95,37 @@ impl NodeView {
                 .ok_or_else(|| missing(format!("service {alias}"))),
         }
     }
+}
+
+/// The nodes that an execution came by: whoever was asked need not run the service.
+fn route(
+    view: &impl althing_state::View,
+    execution: &Execution,
+) -> Result<Vec<wire::Hop>, althing_state::Fault> {
+    let offers = query::offers(view, &execution.service, LIST_MAX)?;
+    let validators = query::validators(view, LIST_MAX)?;
+    let home = |endpoint: &EndpointId| {
+        let offering = offers.iter().find(|(_, offer)| offer.endpoint == *endpoint);
+        let validating = validators.iter().find(|(_, record)| record.endpoint == *endpoint);
+        let node = offering.map(|(node, _)| *node);
+        let node = node.or_else(|| validating.map(|(node, _)| *node));
+        wire::Hop {
+            node: node.map(Into::into),
+            endpoint: Some((*endpoint).into()),
+            part: None,
+            runs_service: offering.is_some(),
+        }
+    };
+    let drawn = |member: &Member| {
+        let offer = offers.iter().find(|(node, _)| *node == member.node);
+        wire::Hop {
+            node: Some(member.node.into()),
+            endpoint: offer.map(|(_, offer)| offer.endpoint.into()),
+            part: Some(member.role.into()),
+            runs_service: true,
+        }
+    };
+    Ok(execution.homes.iter().map(home).chain(execution.committee().map(drawn)).collect())
 }
 
 fn find_execution(reader: &Reader, id: &Hash) -> Result<Execution, NodeError> {
@@ -305,7 +336,10 @@ impl Node for NodeView {
                 let roster = reader.roster(&draw.roster).map_err(failed)?;
                 rosters.insert(draw.roster, roster);
             }
-            Ok(wire::Explanation::of(execution, |hash| rosters.get(hash).cloned().flatten()))
+            let route = route(&reader.view(), &execution).map_err(failed)?;
+            let explained =
+                wire::Explanation::of(execution, |hash| rosters.get(hash).cloned().flatten());
+            Ok(wire::Explanation { route, ..explained })
         }))
     }
 
@@ -376,10 +410,11 @@ impl Node for NodeView {
         Box::pin(blocking(move || Ok(query::totals(&reader.view()).map_err(failed)?.into())))
     }
 
-    fn put_blob(&self, bytes: Bytes) -> Answer<'_, wire::BlobRef> {
+    fn put_blob(&self, bytes: Bytes, of: Option<Hash>) -> Answer<'_, wire::BlobRef> {
         let blobs = self.blobs.clone();
-        Box::pin(blocking(move || match blobs.put(&bytes) {
-            Ok(blob) => Ok(blob.into()),
+        let shelf = of.map_or(Shelf::Open, Shelf::Closed);
+        Box::pin(blocking(move || match blobs.shelve(shelf, &[&bytes]) {
+            Ok(()) => Ok(BlobRef::of(&bytes).into()),
             Err(BlobError::Full { .. }) => {
                 Err(NodeError::Busy { what: "the node's space for blobs is used up" })
             }
@@ -390,10 +425,11 @@ impl Node for NodeView {
         }))
     }
 
-    fn blob(&self, hash: Hash) -> Answer<'_, Bytes> {
+    fn blob(&self, viewer: Option<Address>, hash: Hash, of: Option<Hash>) -> Answer<'_, Bytes> {
         let exchange = self.exchange.clone();
         Box::pin(async move {
-            exchange.find(hash, &[]).await.ok_or_else(|| missing(format!("blob {hash}")))
+            let found = exchange.find_for(viewer, hash, of).await;
+            found.ok_or_else(|| missing(format!("blob {hash}")))
         })
     }
 
@@ -418,6 +454,7 @@ impl Node for NodeView {
             "Accepted observations that the ledger refused since the start.",
             self.emitting.observatory.refusals(),
         );
+        gauge("blob_bytes", "Bytes of blobs on this node.", self.blobs.used());
         if let Ok(replica) = self.chain.replica.try_lock() {
             gauge("mempool_transactions", "Waiting transactions.", replica.mempool().len() as u64);
             gauge(

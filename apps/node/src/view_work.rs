@@ -25,7 +25,7 @@ pub(crate) fn readers(record: &ApplicationRecord) -> Option<Vec<Address>> {
     }
 }
 
-fn is_visible(record: &ApplicationRecord, viewer: Option<Address>) -> bool {
+pub(crate) fn is_visible(record: &ApplicationRecord, viewer: Option<Address>) -> bool {
     readers(record).is_none_or(|readers| viewer.is_some_and(|viewer| readers.contains(&viewer)))
 }
 

@@ -249,6 +249,9 @@ pub fn remembered(event: &Hash) -> Vec<u8> {
     key(b'j', &[&event.0])
 }
 
+/// The common beginning of all remembered events.
+pub const REMEMBERED: &[u8] = b"j";
+
 /// The key under which a remembered event is found.
 #[must_use]
 pub fn memory(topic: &Hash, time: TimeMs, event: &Hash) -> Vec<u8> {

@@ -4,8 +4,10 @@ use alloc::vec::Vec;
 
 use althing_state::{Fault, View};
 use althing_types::{Address, Alias, EventName, Hash, Parameters, ValidatorSet};
+use althing_workflow::Occurrence;
 
 use crate::books::{decode, load};
+use crate::run::Happening;
 use crate::{
     Account, ApplicationRecord, EventRecord, Execution, Happened, OfferRecord, RunRecord,
     ServiceRecord, Totals, Usage, ValidatorRecord, keys,
@@ -274,6 +276,24 @@ pub fn waits(
     let topic = crate::application::topic(event, key);
     let entries = view.range(&keys::waits(&topic), None, limit)?;
     Ok(entries.iter().filter_map(|(key, _)| keys::waiting(key)).collect())
+}
+
+/// Up to `limit` remembered events after `after`, by ascending key: what waits that begin later may
+/// still be told of.
+///
+/// # Errors
+///
+/// As [`account`].
+pub fn remembered(
+    view: &impl View,
+    after: Option<&Hash>,
+    limit: usize,
+) -> Result<Vec<Occurrence>, Fault> {
+    let after = after.map(keys::remembered);
+    let entries = view.range(keys::REMEMBERED, after.as_deref(), limit)?;
+    let occurrence =
+        |(key, bytes): &(Vec<u8>, Vec<u8>)| Ok(decode::<Happening>(key, bytes)?.occurrence);
+    entries.iter().map(occurrence).collect()
 }
 
 fn last<const N: usize>(key: &[u8]) -> [u8; N] {

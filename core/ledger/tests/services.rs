@@ -87,7 +87,7 @@ fn terms_that_break_a_limit_are_rejected() {
         &|t| named(t, 65),
         &|t| t.tasks[1].name = t.tasks[0].name.clone(),
         &|t| t.tasks[0].statuses.clear(),
-        &|t| t.tasks[0].statuses = statuses(17),
+        &|t| t.tasks[0].statuses = statuses(33),
         &|t| t.tasks[0].statuses[1] = t.tasks[0].statuses[0].clone(),
         &|t| t.tasks[0].time_limit_ms = 0,
         &|t| t.tasks[0].time_limit_ms = 600_001,

@@ -53,7 +53,8 @@ pub use operation::{
 pub use outcome::{Claim, Doubt, Failure, Opening, Opinion, Outcome, commitment};
 pub use quantity::{ChainId, Height, Nonce, Round, TimeMs};
 pub use service::{
-    BlobRef, Emitters, EventTerms, MeasuredTerms, ServiceTerms, TaskTerms, Verification, event_key,
+    BlobRef, Emitters, EventTerms, MeasuredTerms, STATUSES_MAX, ServiceTerms, TaskTerms,
+    Verification, event_key,
 };
 pub use signature::{RecoverableSignature, Signatures, VoteSignature};
 pub use transaction::{OPERATIONS_MAX, SignedTransaction, TRANSACTION_BYTES_MAX, Transaction};

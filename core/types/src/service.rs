@@ -6,6 +6,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{Alias, Amount, Hash, Name};
 
+/// Most statuses of a task.
+pub const STATUSES_MAX: usize = 32;
+
 /// Names bytes that are kept outside of the ledger.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,

@@ -256,7 +256,13 @@ const WRONG: &[(&str, &str, &str, &str, MistakeKind)] = &[
         "template: { secret: smtp }",
         MistakeKind::Unsupported,
     ),
-    ("a private step", "1-wallet", "verify: 3", "private: true", MistakeKind::Unsupported),
+    (
+        "a private step of a public application",
+        "4-btc-eth",
+        "retry: { max: 3, backoff: PT10S }",
+        "private: true",
+        MistakeKind::Unsupported,
+    ),
     (
         "a join of what excludes one another",
         "2-iot-car",

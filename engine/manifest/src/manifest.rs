@@ -1,5 +1,6 @@
 //! A service's manifest once it is checked: what its tasks take, return, cost and may use.
 
+pub use althing_types::STATUSES_MAX;
 use althing_types::{Alias, Amount, BlobRef, Hash, Name, ServiceTerms, TaskTerms, Verification};
 use serde_json::Value;
 
@@ -7,8 +8,6 @@ use crate::event::Event;
 
 /// Most tasks in a service, and most events.
 pub const TASKS_MAX: usize = 64;
-/// Most statuses of a task.
-pub const STATUSES_MAX: usize = 32;
 /// Longest canonical manifest in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Longest input of a task in bytes.

@@ -23,6 +23,7 @@
 pub mod conduct;
 pub mod driver;
 mod duty;
+mod in_use;
 mod machine;
 mod news;
 pub mod observing;
@@ -35,8 +36,10 @@ pub mod simulated;
 
 pub use conduct::{Approach, Conduct, Finding, Honest};
 pub use duty::{Duty, Work, duty, work};
+pub use in_use::in_use;
 pub use machine::{
-    Config, Effect, Fate, Holder, Input, JobId, LaneLimits, Machine, Note, Runs, Unusable,
+    Config, Effect, Fate, Finished, Holder, Input, JobId, LaneLimits, Machine, Note, Runs,
+    Unusable, applications, reads,
 };
 pub use news::{News, concerns};
 pub use outbox::{Full, Outbox, OutboxConfig};

@@ -8,7 +8,9 @@
 //!
 //! Pure, like the machine: whoever owns a [`Line`] writes its journal and brings it fates.
 //!
-//! What the ledger refuses is remembered for a while, so that whoever asks for the event is told.
+//! A node that is out of office says so again for a while, more and more seldom: it may be suspended
+//! and come back. What the ledger refuses in the end is remembered, so that whoever asks for the event
+//! is told.
 //!
 //! - Invariants: one occurrence is in line once; what is durable stays in line until the ledger has
 //!   decided about it; the line is bounded.
@@ -22,6 +24,10 @@ use crate::Fate;
 
 /// Most refusals that are remembered.
 pub const REFUSED_MAX: usize = 1_024;
+
+/// How often an observation of a node that is out of office is repeated: the pauses double, from one
+/// call of [`Line::recover`] to 2,048 of them.
+const REPEATS_MAX: u32 = 12;
 
 /// The occurrence that an observation is about.
 #[must_use]
@@ -49,6 +55,15 @@ enum Pending<W> {
     Durable(Observe),
 }
 
+/// When an observation is said again.
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    /// How often it was refused.
+    tries: u32,
+    /// Calls of [`Line::recover`] until it is said again; zero while it is under way.
+    pause: u32,
+}
+
 /// A node's observations; `W` is whoever waits for one to be durable.
 #[derive(Debug)]
 pub struct Line<W> {
@@ -58,6 +73,8 @@ pub struct Line<W> {
     fresh: Vec<Observe>,
     /// To be submitted again, after a while.
     lost: Vec<Hash>,
+    /// Refused because the node is out of office.
+    out_of_office: BTreeMap<Hash, Repeat>,
     /// Decided by the ledger, and still in the journal.
     ended: Vec<Hash>,
     /// What the ledger refused, oldest first.
@@ -73,8 +90,25 @@ impl<W> Line<W> {
         let fresh = journal.clone();
         let durable = |observe: Observe| (occurrence(&observe), Pending::Durable(observe));
         let pending = journal.into_iter().map(durable).collect();
-        let (lost, ended, refused) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { pending_max, pending, fresh, lost, ended, refused, refusals: 0 }
+        Self {
+            pending_max,
+            pending,
+            fresh,
+            lost: Vec::new(),
+            out_of_office: BTreeMap::new(),
+            ended: Vec::new(),
+            refused: VecDeque::new(),
+            refusals: 0,
+        }
+    }
+
+    /// Remembers what the ledger had refused before a start, oldest first.
+    #[must_use]
+    pub fn with_refused(mut self, refused: impl IntoIterator<Item = (Hash, Rejection)>) -> Self {
+        for (event, rejection) in refused {
+            self.remember_refusal(event, rejection);
+        }
+        self
     }
 
     /// Whether an occurrence is in line.
@@ -143,6 +177,7 @@ impl<W> Line<W> {
                 Fate::Done => self.end(event),
                 // A repetition is what a restart makes of one that was committed before it.
                 Fate::Rejected(Rejection::DuplicateObservation { .. }) => self.end(event),
+                Fate::Rejected(Rejection::NotAnEmitter) if self.rests(event) => {}
                 Fate::Rejected(rejection) => {
                     tracing::warn!(%event, code = rejection.code(), "an observation was refused");
                     self.refuse(event, rejection);
@@ -152,12 +187,32 @@ impl<W> Line<W> {
         }
     }
 
+    /// Whether the observation of a node that is out of office is to be said again.
+    fn rests(&mut self, event: Hash) -> bool {
+        if !matches!(self.pending.get(&event), Some(Pending::Durable(_))) {
+            return false;
+        }
+        let repeat = self.out_of_office.entry(event).or_insert(Repeat { tries: 0, pause: 0 });
+        repeat.pause = 1 << repeat.tries;
+        repeat.tries += 1;
+        repeat.tries <= REPEATS_MAX
+    }
+
     fn refuse(&mut self, event: Hash, rejection: Rejection) {
+        self.remember_refusal(event, rejection);
+        self.refusals += 1;
+    }
+
+    fn remember_refusal(&mut self, event: Hash, rejection: Rejection) {
         if self.refused.len() == REFUSED_MAX {
             self.refused.pop_front();
         }
         self.refused.push_back((event, rejection));
-        self.refusals += 1;
+    }
+
+    /// What the ledger refused lately, oldest first.
+    pub fn all_refused(&self) -> impl ExactSizeIterator<Item = (Hash, Rejection)> {
+        self.refused.iter().copied()
     }
 
     /// Why the ledger refused the observation of an event, if it did lately.
@@ -173,14 +228,22 @@ impl<W> Line<W> {
     }
 
     fn end(&mut self, event: Hash) {
+        self.out_of_office.remove(&event);
         if let Some(Pending::Durable(_)) = self.pending.get(&event) {
             self.pending.remove(&event);
             self.ended.push(event);
         }
     }
 
-    /// What was lost is as if fresh.
+    /// What was lost is as if fresh, and what was refused for want of an office is once its pause is over.
     pub fn recover(&mut self) {
+        for (event, repeat) in &mut self.out_of_office {
+            let waits = repeat.pause > 0;
+            repeat.pause = repeat.pause.saturating_sub(1);
+            if waits && repeat.pause == 0 {
+                self.lost.push(*event);
+            }
+        }
         for event in std::mem::take(&mut self.lost) {
             if let Some(Pending::Durable(observe)) = self.pending.get(&event) {
                 self.fresh.push(observe.clone());
@@ -242,6 +305,40 @@ mod tests {
         assert_eq!(line.take_ended(), [occurrence(&first)]);
         assert!(!line.has(&occurrence(&first)));
         assert_eq!(line.length(), 0);
+    }
+
+    #[test]
+    fn a_node_out_of_office_says_it_again_and_is_refused_in_the_end() {
+        let mut line = Line::restored(2, Vec::new());
+        let first = observe(1);
+        let event = occurrence(&first);
+        assert!(matches!(ask(&mut line, &first, 1), Place::Write));
+        line.written(first.clone(), true);
+        line.take_fresh();
+        let mut pauses = Vec::new();
+        let rejected = || vec![(observe(1), Fate::Rejected(Rejection::NotAnEmitter))];
+        while line.refused(&event).is_none() {
+            line.fates(rejected());
+            let pause = (1..=1 << REPEATS_MAX).find(|_| {
+                line.recover();
+                !line.take_fresh().is_empty()
+            });
+            pauses.extend(pause);
+        }
+        assert_eq!(pauses, (0..REPEATS_MAX).map(|tries| 1 << tries).collect::<Vec<_>>());
+        assert_eq!((line.refusals(), line.take_ended()), (1, vec![event]));
+
+        let told: Vec<_> = line.all_refused().collect();
+        let again = Line::<u8>::restored(2, Vec::new()).with_refused(told);
+        assert_eq!(again.refused(&event), Some(Rejection::NotAnEmitter), "after a start as well");
+
+        // Back in office in time: it counts.
+        let mut line = Line::restored(2, Vec::new());
+        assert!(matches!(ask(&mut line, &first, 1), Place::Write));
+        line.written(first.clone(), true);
+        line.fates(rejected());
+        line.fates(vec![(first.clone(), Fate::Done)]);
+        assert_eq!((line.refused(&event), line.length()), (None, 0));
     }
 
     #[test]

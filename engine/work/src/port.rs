@@ -42,14 +42,24 @@ pub trait Blobs: Send + Sync + 'static {
     /// [`PortError`] if they do not fit or the disk refuses.
     fn keep(&self, bytes: &[u8]) -> Result<(), PortError>;
 
-    /// As [`keep`](Self::keep), of several: one wait for the disk where that can be. The first that
+    /// Keeps outputs of executions, with one wait for the disk where that can be. The first that
     /// cannot be kept is told, and the others may be kept or not.
     ///
     /// # Errors
     ///
     /// [`PortError`] if they do not fit or the disk refuses.
-    fn keep_all(&self, blobs: &[&[u8]]) -> Result<(), PortError> {
-        blobs.iter().try_for_each(|bytes| self.keep(bytes))
+    fn keep_outputs(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        outputs.iter().try_for_each(|output| self.keep(output.bytes))
+    }
+
+    /// Keeps what was fetched for an execution.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep).
+    fn keep_fetched(&self, execution: &Hash, bytes: &[u8]) -> Result<(), PortError> {
+        let _of_no_account = execution;
+        self.keep(bytes)
     }
 
     /// Whether [`local`](Self::local) has the bytes without waiting for the disk.
@@ -58,8 +68,23 @@ pub trait Blobs: Send + Sync + 'static {
         false
     }
 
-    /// Asks one endpoint, once. The bytes need not be checked yet.
-    fn fetch(&self, blob: BlobRef, from: EndpointId) -> BoxFuture<Option<Vec<u8>>>;
+    /// Asks one endpoint, once; for an execution that reads the blob, or for nobody in particular.
+    /// The bytes need not be checked yet.
+    fn fetch(
+        &self,
+        blob: BlobRef,
+        from: EndpointId,
+        execution: Option<Hash>,
+    ) -> BoxFuture<Option<Vec<u8>>>;
+}
+
+/// The output of an execution, as it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Produced<'a> {
+    /// The applications whose payloads it may tell of; none for a call.
+    pub applications: &'a [Hash],
+    /// The output.
+    pub bytes: &'a [u8],
 }
 
 /// Programs outside of the node that do the tasks of native services, such as one that is connected

@@ -1,7 +1,7 @@
 //! A real EVM chain on this machine: `anvil`, which `cargo xtask peers` installs.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,6 +31,8 @@ const TOKEN: &str = "0x60003560e01c806370a0823114601d5763a9059cbb146028575b5f5ff
 #[derive(Debug)]
 pub struct Anvil {
     child: Child,
+    /// Where it keeps its state while it is away.
+    state: Option<PathBuf>,
     /// Where it answers JSON-RPC.
     pub url: String,
 }
@@ -42,8 +44,50 @@ impl Anvil {
     ///
     /// If it is not installed or does not come up.
     pub fn start() -> Result<Self> {
-        let mut child = Command::new(program()?)
-            .args(["--port", "0", "--block-time", "1", "--mixed-mining"])
+        Self::launch("0", None)
+    }
+
+    /// As [`start`](Self::start); it can leave and come back with the state that it had.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn with_state(file: &Path) -> Result<Self> {
+        Self::launch("0", Some(file.to_owned()))
+    }
+
+    /// Ends it, with its state on the disk.
+    ///
+    /// # Errors
+    ///
+    /// If it was started without a place for its state, or does not end by itself.
+    pub fn leave(&mut self) -> Result<()> {
+        ensure!(self.state.is_some(), "the chain has no place for its state");
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-INT", &pid]).status().context("running kill")?;
+        ensure!(told.success(), "anvil could not be told to end");
+        self.child.wait().context("waiting for anvil's end")?;
+        Ok(())
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn come_back(&mut self) -> Result<()> {
+        let port = self.url.rsplit(':').next().unwrap_or_default().to_owned();
+        *self = Self::launch(&port, self.state.take())?;
+        Ok(())
+    }
+
+    fn launch(port: &str, state: Option<PathBuf>) -> Result<Self> {
+        let mut command = Command::new(program()?);
+        command.args(["--port", port, "--block-time", "1", "--mixed-mining"]);
+        if let Some(file) = &state {
+            command.arg("--state").arg(file);
+        }
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -53,7 +97,7 @@ impl Anvil {
         let address = lines.find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned));
         // Whoever stops reading stops the chain.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut anvil = Self { child, url: String::new() };
+        let mut anvil = Self { child, state, url: String::new() };
         anvil.url = format!("http://{}", address.context("anvil did not say where it listens")?);
         Ok(anvil)
     }

@@ -228,28 +228,65 @@ impl Journal for FaultyJournal {
 
 /// The files on a node.
 #[derive(Debug, Default)]
-pub struct LocalBlobs(Mutex<BTreeMap<Hash, Vec<u8>>>);
+pub struct LocalBlobs(Mutex<Files>);
+
+#[derive(Debug, Default)]
+struct Files {
+    here: BTreeMap<Hash, Vec<u8>>,
+    /// Since when nobody has needed them or brought them again.
+    idle: BTreeMap<Hash, u64>,
+    /// What the node has let go of: gone for it, and still known to whoever watches.
+    gone: BTreeMap<Hash, Vec<u8>>,
+}
 
 impl LocalBlobs {
-    /// Files by their hash.
+    /// Files by their hash, those included that the node has let go of: for whoever watches.
     #[must_use]
     pub fn get(&self, hash: &Hash) -> Option<Vec<u8>> {
-        lock(&self.0).get(hash).cloned()
+        let files = lock(&self.0);
+        files.here.get(hash).or_else(|| files.gone.get(hash)).cloned()
+    }
+
+    /// Lets go of what nobody has needed or brought again for as long as `keep_us`, as the node does.
+    pub fn sweep(&self, now_us: u64, keep_us: u64, is_needed: &dyn Fn(&Hash) -> bool) {
+        let mut files = lock(&self.0);
+        let Files { here, idle, gone } = &mut *files;
+        idle.retain(|hash, _| !is_needed(hash));
+        for hash in here.keys().filter(|hash| !is_needed(hash)) {
+            idle.entry(*hash).or_insert(now_us);
+        }
+        let over = idle.extract_if(.., |_, since| now_us.saturating_sub(*since) > keep_us);
+        let over: Vec<Hash> = over.map(|(hash, _)| hash).collect();
+        gone.extend(over.into_iter().filter_map(|hash| here.remove_entry(&hash)));
+    }
+
+    /// How many files the node has let go of.
+    #[must_use]
+    pub fn gone(&self) -> usize {
+        lock(&self.0).gone.len()
     }
 }
 
 impl Blobs for LocalBlobs {
     fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError> {
-        Ok(self.get(&blob.hash))
+        Ok(lock(&self.0).here.get(&blob.hash).cloned())
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<(), PortError> {
-        lock(&self.0).insert(BlobRef::of(bytes).hash, bytes.to_vec());
+        let hash = BlobRef::of(bytes).hash;
+        let mut files = lock(&self.0);
+        files.idle.remove(&hash);
+        files.here.insert(hash, bytes.to_vec());
         Ok(())
     }
 
     /// Fetching is the simulated network's: this one asks nobody.
-    fn fetch(&self, _blob: BlobRef, _from: EndpointId) -> BoxFuture<Option<Vec<u8>>> {
+    fn fetch(
+        &self,
+        _blob: BlobRef,
+        _from: EndpointId,
+        _execution: Option<Hash>,
+    ) -> BoxFuture<Option<Vec<u8>>> {
         Box::pin(std::future::ready(None))
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use althing_types::{BlobRef, EndpointId, Hash};
+use althing_work::JobId;
 
 /// How long one holder is waited for, in microseconds.
 pub(crate) const ANSWER_US_MAX: u64 = 1_000_000;
@@ -16,7 +17,7 @@ const PAUSE_US_MAX: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A job.
-    Blob,
+    Blob { job: JobId },
     /// A service's manifest; then its module.
     Manifest { service: Hash },
     /// A service's module.

@@ -46,6 +46,10 @@ pub(crate) const TICK_US: u64 = 250_000;
 const PASS_ON_TICKS: u64 = 8;
 /// Ticks after which a node's owner looks after it.
 const CARE_TICKS: u64 = 8;
+/// How often a node looks for blobs that nobody needs.
+const SWEEP_TICKS: u64 = 20;
+/// How long a blob that nobody needs is kept, in microseconds: longer than any input waits for its call.
+const KEEP_US: u64 = 30_000_000;
 /// Transactions in one frame at most.
 const FRAME_TRANSACTIONS_MAX: usize = 256;
 /// Transactions of its own that a node passes on again.
@@ -410,6 +414,11 @@ impl Running {
         }
         if self.ticks.is_multiple_of(CARE_TICKS) {
             self.care()?;
+        }
+        if self.ticks.is_multiple_of(SWEEP_TICKS) {
+            let needed = althing_work::in_use(&self.reader.view())
+                .map_err(|fault| Fault::new("reading the state", fault))?;
+            self.worker.sweep(self.clock.time.us(), KEEP_US, needed);
         }
         self.worker.tick_observations(self.clock.time.us());
         let input = althing_work::Input::Tick;

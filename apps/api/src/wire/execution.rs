@@ -357,6 +357,19 @@ pub struct ExplainedDraw {
     pub replayed: Option<Vec<AddressText>>,
 }
 
+/// A node that an execution came by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hop {
+    /// Its account, if the ledger knows who is at the endpoint.
+    pub node: Option<AddressText>,
+    /// Where it is, if it is known.
+    pub endpoint: Option<EndpointText>,
+    /// For what it was drawn; absent for a node that was asked, or that had parts of the input.
+    pub part: Option<Role>,
+    /// Whether it runs the service.
+    pub runs_service: bool,
+}
+
 /// Why an execution came out as it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
@@ -364,6 +377,10 @@ pub struct Explanation {
     pub execution: Execution,
     /// All draws, in order.
     pub draws: Vec<ExplainedDraw>,
+    /// The nodes that it came by: first those that were asked or had its input, then those that were
+    /// drawn in the last round.
+    #[serde(default)]
+    pub route: Vec<Hop>,
 }
 
 impl Explanation {
@@ -392,7 +409,7 @@ impl Explanation {
             }
         };
         let draws = execution.draws.iter().map(explain).collect();
-        Self { draws, execution: execution.into() }
+        Self { draws, execution: execution.into(), route: Vec::new() }
     }
 }
 

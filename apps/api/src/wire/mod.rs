@@ -30,7 +30,7 @@ pub use block::{
     Block, Certificate, CommitSignature, Header, IdentifiedHeader, IdentifiedTransaction, SetMember,
 };
 pub use execution::{
-    Candidate, Conclusion, Draw, Execution, ExplainedDraw, Explanation, Member, MemberState,
+    Candidate, Conclusion, Draw, Execution, ExplainedDraw, Explanation, Hop, Member, MemberState,
     Offence, Origin, Phase, Reason, Role,
 };
 pub use genesis::{Endowment, Genesis, GenesisValidator, Parameters};

@@ -402,13 +402,13 @@ impl Node for FakeNode {
         answer(Ok(totals.into()))
     }
 
-    fn put_blob(&self, bytes: Bytes) -> Answer<'_, wire::BlobRef> {
+    fn put_blob(&self, bytes: Bytes, _of: Option<Hash>) -> Answer<'_, wire::BlobRef> {
         let blob = BlobRef::of(&bytes);
         self.blobs.lock().unwrap().insert(blob.hash, bytes);
         answer(Ok(blob.into()))
     }
 
-    fn blob(&self, hash: Hash) -> Answer<'_, Bytes> {
+    fn blob(&self, _: Option<Address>, hash: Hash, _: Option<Hash>) -> Answer<'_, Bytes> {
         found(self.blobs.lock().unwrap().get(&hash).cloned(), format!("blob {hash}"))
     }
 

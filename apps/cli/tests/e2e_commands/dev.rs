@@ -51,8 +51,28 @@ impl Dev {
         let said = gathered(child.stderr.take().unwrap());
         let mut dev = Self { child, out, said };
         // The last line of the block: everything before it is there.
-        dev.wait("q quit", |dev| dev.out.lock().unwrap().clone());
+        dev.shows("q quit");
         dev
+    }
+
+    /// In a terminal, from which keys come without a line's end only if it is asked to; what it is set
+    /// to afterwards is told.
+    fn start_on_a_terminal(folder: &Path) -> Self {
+        let dev = format!("'{}' dev '{}'; stty -a", text(&binary()), text(folder));
+        let mut command = Command::new("script");
+        command.args(["-qfec", &dev, "/dev/null"]).env_remove("RUST_LOG").env("SHELL", "/bin/sh");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = gathered(child.stdout.take().unwrap());
+        let said = gathered(child.stderr.take().unwrap());
+        let mut dev = Self { child, out, said };
+        dev.shows("q quit");
+        dev
+    }
+
+    /// Waits until this is on the screen.
+    fn shows(&mut self, what: &str) {
+        self.wait(what, |dev| dev.out.lock().unwrap().clone());
     }
 
     fn press(&mut self, key: &str) {
@@ -190,6 +210,32 @@ fn dev_tells_where_everything_is_deploys_what_changes_and_listens_to_its_keys() 
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(code), "{options:?}: {said}");
     }
+}
+
+#[test]
+fn a_terminal_gives_each_key_at_once_and_is_as_before_when_it_ends() {
+    let (_place, folder) = folder();
+    let mut dev = Dev::start_on_a_terminal(&folder);
+    dev.press("r");
+    dev.shows("no event has been sent yet: press e");
+    dev.press("e");
+    dev.shows("sent order_placed 0x");
+    dev.press("xo");
+    dev.shows("   acme/shop@0.1.0");
+    dev.press("r");
+    until("two samples", || {
+        let out = dev.out.lock().unwrap().clone();
+        (out.matches("sent order_placed 0x").count() == 2).then_some(())
+    });
+    dev.press("q");
+    let status = dev.child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    until("the terminal's settings", || {
+        let out = dev.out.lock().unwrap().clone();
+        let (_, settings) = out.rsplit_once("speed ")?;
+        let set = |name: &str| settings.split([' ', ';', '\r', '\n']).any(|it| it == name);
+        set("iexten").then(|| assert!(set("icanon") && set("echo"), "{settings}"))
+    });
 }
 
 #[test]

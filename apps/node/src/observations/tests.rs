@@ -151,8 +151,8 @@ async fn the_journal_is_rewritten_when_most_of_it_has_ended() {
     while fs::metadata(place.journal()).unwrap().len() >= large {
         tokio::task::yield_now().await;
     }
-    let (_, pending) = Journal::open(&place.journal()).unwrap();
-    assert_eq!(pending.into_values().collect::<Vec<_>>(), [first]);
+    let (_, found) = Journal::open(&place.journal()).unwrap();
+    assert_eq!(found.pending.into_values().collect::<Vec<_>>(), [first]);
 }
 
 #[tokio::test]
@@ -171,6 +171,11 @@ async fn what_the_ledger_refuses_is_told_for_a_while_and_counted() {
     let duplicate = Rejection::DuplicateObservation { event };
     observatory.fates(vec![(first.clone(), Fate::Rejected(duplicate))]);
     assert_eq!(observatory.refusals(), 1);
+    // After a start it is told as well: the next acknowledgement has brought it to the disk.
+    let (second, more) = observe(2);
+    observatory.accept(second, more).await.unwrap();
+    let (again, _) = place.start();
+    assert_eq!((again.refused(&event), again.has(&event)), (Some(late), false));
     for number in 0..REFUSED_MAX {
         let mut other = first.clone();
         other.id.0[..8].copy_from_slice(&number.to_be_bytes());

@@ -7,3 +7,4 @@ mod bad_transactions;
 mod common;
 mod native;
 mod network;
+mod private;

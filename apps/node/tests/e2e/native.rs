@@ -30,17 +30,17 @@ then:
   - { id: second, do: shop.mark_cart, with: { cart: "${ first.cart }", status: "was ${ first.status }" } }
 "#;
 
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/native-python").join(name)
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     let text = std::fs::read_to_string(example("service.yml")).unwrap();
     ServiceFile::parse("service.yml", &text).unwrap().into_manifest(b"")
 }
 
 /// The example's program; it ends with the test.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     address: SocketAddr,
 }
@@ -53,11 +53,11 @@ impl Drop for Program {
 }
 
 impl Program {
-    fn free_address() -> SocketAddr {
+    pub(crate) fn free_address() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
 
-    fn start(address: SocketAddr, secret: &str) -> Self {
+    pub(crate) fn start(address: SocketAddr, secret: &str) -> Self {
         let child = Command::new("python3")
             .arg(example("service.py"))
             .env("ALTHING_SECRET", secret)
@@ -75,21 +75,31 @@ impl Program {
 }
 
 /// A node, its key and a client that asks as its operator.
-struct Operator {
-    key: AccountKey,
-    client: Client,
+pub(crate) struct Operator {
+    pub(crate) key: AccountKey,
+    pub(crate) client: Client,
 }
 
-fn operator(network: &DevNetwork, node: &Node, index: usize) -> Operator {
+pub(crate) fn operator(network: &DevNetwork, node: &Node, index: usize) -> Operator {
     let key = NodeKeys::load(&network.nodes[index].folder).unwrap().account;
+    Operator { client: client_of(network, node, &key), key }
+}
+
+/// A client that asks a node as the holder of `key`.
+pub(crate) fn client_of(network: &DevNetwork, node: &Node, key: &AccountKey) -> Client {
     let (account, until) = (key.address(), now().after(600_000));
     let digest = Eip712::new(network.genesis.chain).view(account, until);
     let signature = key.sign_recoverable(&digest);
     let client = Client::new(&format!("http://{}", node.api()));
-    Operator { client: client.viewing(&Viewing { account, until, signature }), key }
+    client.viewing(&Viewing { account, until, signature })
 }
 
-fn signed(network: &DevNetwork, key: &AccountKey, node: &Node, op: Operation) -> SignedTransaction {
+pub(crate) fn signed(
+    network: &DevNetwork,
+    key: &AccountKey,
+    node: &Node,
+    op: Operation,
+) -> SignedTransaction {
     let account = query::account(&node.reader().view(), &key.address()).unwrap();
     key.sign_transaction(Transaction {
         chain: network.genesis.chain,
@@ -103,7 +113,7 @@ fn signed(network: &DevNetwork, key: &AccountKey, node: &Node, op: Operation) ->
 }
 
 /// Publishes the example's service, and has this node offer it.
-async fn offer(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
+pub(crate) async fn offer(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
     let manifest = manifest();
     let service = manifest.id();
     tokio::task::block_in_place(|| operator.client.put_blob(&manifest.canonical()).unwrap());
@@ -131,16 +141,33 @@ async fn offer(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
 
 /// Deploys the application; the person has used one nonce.
 async fn deploy(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash {
+    let compiled = compiled();
+    let document = compiled.document();
+    let id = application_id(&person().address(), &compiled.blob().hash);
+    tokio::task::block_in_place(|| operator.client.put_blob_of(&id, document).unwrap());
+    deployed(network, node, &compiled, Vec::new()).await
+}
+
+/// The application, checked.
+pub(crate) fn compiled() -> Compiled {
     let mut catalogue = Catalogue::default();
     catalogue.add_service(manifest());
     let file = ApplicationFile::parse("app.yaml", APPLICATION).unwrap();
-    let compiled: Compiled = file.check(&catalogue, &serde_json::Map::new()).unwrap().compiled;
-    tokio::task::block_in_place(|| operator.client.put_blob(compiled.document()).unwrap());
+    file.check(&catalogue, &serde_json::Map::new()).unwrap().compiled
+}
+
+/// Deploys it at the node that has its document; the person has used one nonce.
+pub(crate) async fn deployed(
+    network: &DevNetwork,
+    node: &Node,
+    compiled: &Compiled,
+    grantees: Vec<althing_types::Address>,
+) -> Hash {
     let terms = ApplicationTerms {
         alias: "acme/carts@1.0.0".parse().unwrap(),
         document: compiled.blob(),
         home: node.endpoint(),
-        visibility: Visibility::Private(Vec::new()),
+        visibility: Visibility::Private(grantees),
         plan: compiled.plan().clone(),
     };
     let id = application_id(&person().address(), &terms.document.hash);
@@ -153,7 +180,7 @@ async fn deploy(network: &DevNetwork, node: &Node, operator: &Operator) -> Hash 
     id
 }
 
-fn event(id: &str, cart: &str) -> wire::CloudEvent {
+pub(crate) fn event(id: &str, cart: &str) -> wire::CloudEvent {
     serde_json::from_value(serde_json::json!({
         "specversion": "1.0", "id": id, "source": "shop", "type": "cart_item_added",
         "data": { "cart": cart },

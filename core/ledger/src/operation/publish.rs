@@ -2,7 +2,8 @@
 
 use althing_state::View;
 use althing_types::{
-    Address, EventTerms, Hash, KEYS_MAX, Name, Publish, ServiceTerms, TaskTerms, Verification,
+    Address, EventTerms, Hash, KEYS_MAX, Name, Publish, STATUSES_MAX, ServiceTerms, TaskTerms,
+    Verification,
 };
 
 use crate::ledger::Halt;
@@ -15,8 +16,6 @@ const MANIFEST_BYTES_MAX: u32 = 256 << 10;
 const MODULE_BYTES_MAX: u32 = 16 << 20;
 /// Most tasks of a service.
 const TASKS_MAX: usize = 64;
-/// Most statuses of a task.
-const STATUSES_MAX: usize = 16;
 /// Longest time limit of a task.
 const TIME_LIMIT_MS_MAX: u32 = 600_000;
 /// Most events of a service.

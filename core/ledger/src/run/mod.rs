@@ -27,7 +27,7 @@ use althing_types::{Amount, EndpointId, EventName, Hash, Height, Payload, StepSt
 use althing_workflow::{Run, RunEnd};
 use borsh::{BorshDeserialize, BorshSerialize};
 pub(crate) use drive::{drive, on_deadline, on_settled};
-pub(crate) use fan_out::{FAN_OUT_PER_BLOCK, on_continuation, on_event};
+pub(crate) use fan_out::{FAN_OUT_PER_BLOCK, Happening, on_continuation, on_event};
 pub(crate) use memory::forget;
 
 /// The step of another run that waits for this one.

@@ -31,7 +31,7 @@ pub(super) fn import(root: &Node) -> Imported {
         "the service is native: a program that each node connects",
         "MESG ran containers; docs/native-services.md says how a program becomes a service",
     );
-    notes.add("", "prices are 0 and tasks are checked by the service's own `verify`", "MESG's file has no prices and says nothing about determinism: set `price` and `verification`");
+    notes.add("", "prices are 0 and nobody checks tasks", "MESG's file has no prices and says nothing about how a result can be checked: set `price`, and `verification` where the program can tell");
     for (name, what) in [
         ("configuration", "the main container"),
         ("dependencies", "other containers"),
@@ -54,7 +54,7 @@ pub(super) fn import(root: &Node) -> Imported {
     for (name, task) in tasks {
         line(format!("  {}:", renamed(name, "tasks", &mut notes)));
         describe(task, 4, &mut line);
-        line("    verification: method".to_owned());
+        line("    verification: none".to_owned());
         line("    price: 0".to_owned());
         let place = format!("tasks.{name}");
         line(format!(

@@ -30,7 +30,7 @@ const RETRIES_MAX: u64 = 100;
 const CHECKERS_MAX: u64 = 1_000;
 
 pub(crate) fn read(file: &str, text: &str) -> Result<ApplicationFile, Mistakes> {
-    let mut reader = FileReader { reader: Reader::new(text), text };
+    let mut reader = FileReader { reader: Reader::new(text), text, public: false };
     let read = reader.file(file);
     reader.reader.finish(file)?;
     Ok(read.expect("a file without mistakes is read to its end"))
@@ -39,6 +39,8 @@ pub(crate) fn read(file: &str, text: &str) -> Result<ApplicationFile, Mistakes> 
 struct FileReader<'t> {
     reader: Reader<'t, MistakeKind>,
     text: &'t str,
+    /// Whether everybody may see the application; known before its steps are read.
+    public: bool,
 }
 
 type Entries = Vec<(Placed<String>, Template)>;
@@ -95,6 +97,7 @@ impl FileReader<'_> {
             Some((node, at)) => self.visibility(node, at),
             None => Some(FileVisibility::Private(Vec::new())),
         };
+        self.public = visibility == Some(FileVisibility::Public);
         let services = self.reader.required(
             &fields,
             "services",

@@ -116,16 +116,8 @@ impl FileReader<'_> {
             Some((node, _)) => self.amount(node),
             None => Some(Amount::MAX),
         };
-        if let Some((node, at)) = fields.find("private")
-            && !matches!(node.value, Content::Bool(false))
-        {
-            self.mistake(
-                MistakeKind::Unsupported,
-                at,
-                "not yet",
-                "nodes do not seal the payloads of a step yet",
-                "remove `private`, and do not put secrets into this step",
-            );
+        if let Some((node, at)) = fields.find("private") {
+            self.private(node, at);
         }
         let (retry_max, backoff_ms) = retry?;
         Some(StepText {
@@ -142,6 +134,21 @@ impl FileReader<'_> {
             nodes: nodes?,
             price_max: price_max?,
         })
+    }
+
+    /// All steps of a private application are; in a public one a step alone cannot be.
+    fn private(&mut self, node: &Node, at: Range<usize>) {
+        match node.value {
+            Content::Bool(true) if self.public => self.mistake(
+                MistakeKind::Unsupported,
+                at,
+                "not yet",
+                "nodes do not keep the payloads of single steps of a public application to themselves",
+                "make the application private, or remove `private` and put no secrets into this step",
+            ),
+            Content::Bool(_) => {}
+            _ => self.reader.wrong_type(node, "private", "true or false", "write `private: true`"),
+        }
     }
 
     pub(super) fn step_id(&mut self, node: &Node) -> Option<Placed<Name>> {

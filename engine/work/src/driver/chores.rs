@@ -9,9 +9,9 @@ use althing_ledger::{Execution, query};
 use althing_types::{Address, Doubt, Hash, Height, Nonce, Opinion, Outcome, TimeMs};
 
 use super::Ports;
-use crate::port::{LedgerAccess, PortError};
+use crate::port::{LedgerAccess, PortError, Produced};
 use crate::runtime::{TaskRun, Unfinished, VerifyRun};
-use crate::{Input, Record, concerns};
+use crate::{Finished, Input, concerns};
 
 /// Open executions read at once.
 const PAGE: usize = 256;
@@ -33,7 +33,7 @@ pub struct Scan {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// Records, each with the output that it names.
-    pub records: Vec<(Record, Option<Vec<u8>>)>,
+    pub records: Vec<Finished>,
     /// Executions that have ended.
     pub ended: Vec<Hash>,
 }
@@ -46,9 +46,9 @@ pub struct Batch {
 /// [`PortError`] if the journal fails: a node that may forget what it has sealed must not seal.
 pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError> {
     let ended: BTreeSet<Hash> = batch.ended.iter().copied().collect();
-    let open = batch.records.into_iter().filter(|(record, _)| !ended.contains(&record.execution));
+    let open = batch.records.into_iter().filter(|it| !ended.contains(&it.record.execution));
     let (mut kept, mut records) = (Vec::new(), Vec::new());
-    for ((record, _), stored) in store(ports, open.collect()) {
+    for (Finished { record, .. }, stored) in store(ports, open.collect()) {
         kept.push(Input::Kept { job: record.job(), kept: stored });
         records.extend(stored.then_some(record));
     }
@@ -61,26 +61,24 @@ pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError>
     Ok(kept)
 }
 
-/// A record with the output that it names.
-type Found = (Record, Option<Vec<u8>>);
-
 /// Stores outputs, together if that works and else one by one; tells which ones are stored.
-fn store<L>(ports: &Ports<L>, found: Vec<Found>) -> Vec<(Found, bool)> {
-    let outputs: Vec<&[u8]> = found.iter().filter_map(|(_, output)| output.as_deref()).collect();
-    let together = ports.blobs.keep_all(&outputs).is_ok();
-    let alone = |(record, output): &Found| {
-        let Some(output) = output else { return true };
-        let stored = ports.blobs.keep(output);
+fn store<L>(ports: &Ports<L>, finished: Vec<Finished>) -> Vec<(Finished, bool)> {
+    let outputs: Vec<Produced<'_>> = finished.iter().filter_map(Finished::produced).collect();
+    let together = ports.blobs.keep_outputs(&outputs).is_ok();
+    let alone = |finished: &Finished| {
+        let Some(output) = finished.produced() else { return true };
+        let stored = ports.blobs.keep_outputs(&[output]);
         if let Err(error) = &stored {
-            tracing::warn!(%error, execution = %record.execution, "an output was not stored");
+            let execution = finished.record.execution;
+            tracing::warn!(%error, %execution, "an output was not stored");
         }
         stored.is_ok()
     };
-    found
+    finished
         .into_iter()
-        .map(|found| {
-            let stored = together || alone(&found);
-            (found, stored)
+        .map(|finished| {
+            let stored = together || alone(&finished);
+            (finished, stored)
         })
         .collect()
 }

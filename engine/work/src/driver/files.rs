@@ -31,11 +31,11 @@ impl<L: LedgerAccess> Files<L> {
         Self { ledger, blobs, outside: Mutex::default() }
     }
 
-    /// Whether a blob is on this node in the end.
+    /// Whether a blob that an execution reads is on this node in the end.
     pub(super) async fn fetch(
         self: Arc<Self>,
-        blob: BlobRef,
-        service: Hash,
+        execution: Hash,
+        (blob, service): (BlobRef, Hash),
         from: Vec<Holder>,
         within: Duration,
     ) -> bool {
@@ -44,7 +44,7 @@ impl<L: LedgerAccess> Files<L> {
         }
         let files = Arc::clone(&self);
         let endpoints = blocking(move || files.endpoints(&service, &from)).await;
-        self.fetched(blob, &endpoints.unwrap_or_default(), within).await.is_some()
+        self.fetched(blob, Some(execution), &endpoints.unwrap_or_default(), within).await.is_some()
     }
 
     /// Gets a service's files, holds them to the ledger and compiles them.
@@ -101,7 +101,7 @@ impl<L: LedgerAccess> Files<L> {
         if let Some(bytes) = self.local(blob).await {
             return Ok(bytes);
         }
-        self.fetched(blob, from, within).await.ok_or(Unusable::Unavailable)
+        self.fetched(blob, None, from, within).await.ok_or(Unusable::Unavailable)
     }
 
     async fn local(&self, blob: BlobRef) -> Option<Vec<u8>> {
@@ -120,6 +120,7 @@ impl<L: LedgerAccess> Files<L> {
     async fn fetched(
         &self,
         blob: BlobRef,
+        execution: Option<Hash>,
         from: &[EndpointId],
         within: Duration,
     ) -> Option<Vec<u8>> {
@@ -130,7 +131,7 @@ impl<L: LedgerAccess> Files<L> {
             let mut pause = PAUSE_MIN;
             loop {
                 for endpoint in from {
-                    let bytes = self.blobs.fetch(blob, *endpoint).await;
+                    let bytes = self.blobs.fetch(blob, *endpoint, execution).await;
                     if let Some(bytes) = bytes.filter(|bytes| is(blob, bytes)) {
                         return bytes;
                     }
@@ -141,7 +142,14 @@ impl<L: LedgerAccess> Files<L> {
         };
         let bytes = tokio::time::timeout(within, ask).await.ok()?;
         let blobs = Arc::clone(&self.blobs);
-        let kept = blocking(move || blobs.keep(&bytes).map(|()| bytes)).await?;
+        let keep = move || {
+            let kept = match &execution {
+                Some(execution) => blobs.keep_fetched(execution, &bytes),
+                None => blobs.keep(&bytes),
+            };
+            kept.map(|()| bytes)
+        };
+        let kept = blocking(keep).await?;
         kept.inspect_err(|error| tracing::warn!(%error, hash = %blob.hash, "a file was not stored"))
             .ok()
     }

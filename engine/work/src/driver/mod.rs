@@ -317,15 +317,16 @@ impl<L: LedgerAccess> Driver<L> {
     /// Begins what an effect asks for; returns the answer if it is there already.
     fn carry_out(&mut self, effect: Effect, lost: &mut Vec<(Operation, Fate)>) -> Option<Input> {
         match effect {
-            Effect::FetchBlob { blob, service, from, within_ms } => {
+            Effect::FetchBlob { job, blob, service, from, within_ms } => {
                 if self.ports.blobs.at_hand(&blob) {
-                    return Some(Input::Blob { hash: blob.hash, available: true });
+                    return Some(Input::Blob { job, hash: blob.hash, available: true });
                 }
                 let files = Arc::clone(&self.files);
                 self.tasks.spawn(async move {
                     let within = Duration::from_millis(within_ms);
-                    let available = files.fetch(blob, service, from, within).await;
-                    Done::Input(Input::Blob { hash: blob.hash, available })
+                    let wanted = (blob, service);
+                    let available = files.fetch(job.execution, wanted, from, within).await;
+                    Done::Input(Input::Blob { job, hash: blob.hash, available })
                 });
             }
             Effect::Prepare { service, homes, within_ms } => {
@@ -349,7 +350,7 @@ impl<L: LedgerAccess> Driver<L> {
             Effect::RunTask { job, execution } => self.run(job, execution, What::Task),
             Effect::RunVerify { job, execution } => self.run(job, execution, What::Verify),
             Effect::RunStep { job, execution, work } => self.run(job, execution, What::Step(work)),
-            Effect::Keep { record, output } => self.to_keep.records.push((record, output)),
+            Effect::Keep(finished) => self.to_keep.records.push(finished),
             Effect::Submit(operation) => {
                 let now_ms = self.now_ms();
                 if let Err(full) = self.outbox.push(operation, now_ms) {

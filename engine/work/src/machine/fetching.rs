@@ -1,9 +1,9 @@
 //! Getting what a job needs onto this node: the service, documents, payloads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use althing_ledger::{Execution, Origin};
-use althing_types::{BlobRef, Claim, Hash};
+use althing_types::{BlobRef, Claim, Hash, TimeMs};
 
 use super::needs::{documents, holders, patience_ms, unavailable, unusable, wanted};
 use super::{Effect, Holder, JobId, Machine, Note, Runs, Service, Stage, Unusable, Which};
@@ -27,6 +27,20 @@ enum Survey {
     Asked,
     /// Known, or a call, whose input is one blob.
     Done,
+}
+
+/// A blob that was asked for. Jobs with the same holders wait together; the patience is each one's own.
+#[derive(Debug)]
+pub(super) struct Ask {
+    /// For which it was asked.
+    job: JobId,
+    blob: BlobRef,
+    service: Hash,
+    from: Vec<Holder>,
+    /// Until when the holders are asked.
+    until: TimeMs,
+    /// Who waits, and until when it would.
+    jobs: BTreeMap<JobId, TimeMs>,
 }
 
 impl Missing {
@@ -99,12 +113,17 @@ impl Machine {
         within_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
+        let until = self.time.after(within_ms);
         for (blob, from) in wanted {
-            let jobs = self.blobs.entry(blob.hash).or_default();
-            if jobs.is_empty() {
-                effects.push(Effect::FetchBlob { blob, service, from, within_ms });
+            let asks = self.blobs.entry(blob.hash).or_default();
+            let same = |ask: &&mut Ask| ask.service == service && ask.from == from;
+            if let Some(ask) = asks.iter_mut().find(same) {
+                ask.jobs.insert(id, until);
+                continue;
             }
-            jobs.insert(id);
+            let jobs = BTreeMap::from([(id, until)]);
+            asks.push(Ask { job: id, blob, service, from: from.clone(), until, jobs });
+            effects.push(Effect::FetchBlob { job: id, blob, service, from, within_ms });
         }
     }
 
@@ -142,17 +161,54 @@ impl Machine {
         }
     }
 
-    pub(super) fn blob(&mut self, hash: &Hash, available: bool, effects: &mut Vec<Effect>) {
-        for job in self.blobs.remove(hash).unwrap_or_default() {
-            if !available {
-                let lost = *hash;
-                self.conclude(job, |execution, work| unavailable(execution, work, &lost), effects);
-                continue;
-            }
+    pub(super) fn blob(
+        &mut self,
+        asked_for: &JobId,
+        hash: &Hash,
+        available: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !available {
+            self.not_had(asked_for, hash, effects);
+            return;
+        }
+        let asks = self.blobs.remove(hash).unwrap_or_default();
+        for job in asks.into_iter().flat_map(|ask| ask.jobs.into_keys()) {
             if let Some(missing) = self.missing(&job) {
                 missing.blobs.remove(hash);
             }
             self.go_on(job, effects);
+        }
+    }
+
+    /// The holders of one ask did not have it in time: whoever waits no longer concludes, and for the
+    /// others they are asked on.
+    fn not_had(&mut self, asked_for: &JobId, hash: &Hash, effects: &mut Vec<Effect>) {
+        let Some(asks) = self.blobs.get_mut(hash) else { return };
+        let Some(place) = asks.iter().position(|ask| ask.job == *asked_for) else { return };
+        let mut ask = asks.remove(place);
+        let patient = |(_, until): &(&JobId, &TimeMs)| **until > ask.until;
+        let longest = ask.jobs.iter().filter(patient).max_by_key(|(_, until)| **until);
+        let (over, patient): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            match longest.map(|(job, until)| (*job, *until)) {
+                Some((job, until)) => {
+                    let asked_until = std::mem::replace(&mut ask.until, until);
+                    ask.job = job;
+                    ask.jobs.into_iter().partition(|(_, until)| *until <= asked_until)
+                }
+                None => (ask.jobs, BTreeMap::new()),
+            };
+        if !patient.is_empty() {
+            let Ask { job, blob, service, from, until, .. } = ask;
+            let within_ms = self.time.until(until).max(1);
+            asks.push(Ask { job, blob, service, from: from.clone(), until, jobs: patient });
+            effects.push(Effect::FetchBlob { job, blob, service, from, within_ms });
+        } else if asks.is_empty() {
+            self.blobs.remove(hash);
+        }
+        for job in over.into_keys() {
+            let lost = *hash;
+            self.conclude(job, |execution, work| unavailable(execution, work, &lost), effects);
         }
     }
 
@@ -218,8 +274,8 @@ impl Machine {
     /// A job does not wait for these any more; who else waits for them still gets them.
     pub(super) fn want_no_more(&mut self, id: &JobId, missing: &Missing) {
         for hash in &missing.blobs {
-            if let Some(jobs) = self.blobs.get_mut(hash) {
-                jobs.remove(id);
+            for ask in self.blobs.get_mut(hash).into_iter().flatten() {
+                ask.jobs.remove(id);
             }
         }
     }

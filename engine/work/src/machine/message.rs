@@ -4,6 +4,7 @@ use althing_ledger::{Execution, Rejection};
 use althing_types::{Address, BlobRef, EndpointId, Hash, Operation, TimeMs};
 
 use super::LaneLimits;
+use crate::port::Produced;
 use crate::runtime::{TaskRun, VerifyRun};
 use crate::{Finding, Record, Work};
 
@@ -99,6 +100,8 @@ pub enum Input {
     },
     /// Answers [`Effect::FetchBlob`].
     Blob {
+        /// The job that it was asked for.
+        job: JobId,
         /// The blob.
         hash: Hash,
         /// True: its bytes are on this node. False: nobody had them in time.
@@ -174,6 +177,27 @@ pub enum Unusable {
     Refused,
 }
 
+/// A job that is done, to be made durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// What the node found out.
+    pub record: Record,
+    /// The output's bytes, which others will ask for.
+    pub output: Option<Vec<u8>>,
+    /// The applications whose payloads the output may tell of: that of the step, and those that use
+    /// it as a task or are used. None for a call.
+    pub applications: Vec<Hash>,
+}
+
+impl Finished {
+    /// The output, if there is one.
+    #[must_use]
+    pub fn produced(&self) -> Option<Produced<'_>> {
+        let bytes = self.output.as_deref()?;
+        Some(Produced { applications: &self.applications, bytes })
+    }
+}
+
 /// Who may have a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -188,6 +212,8 @@ pub enum Holder {
 pub enum Effect {
     /// Get a blob onto this node, or find that it is here. Answered by [`Input::Blob`].
     FetchBlob {
+        /// The job whose holders and patience these are; others may wait for the answer with it.
+        job: JobId,
         /// The blob; bytes of another length are not it.
         blob: BlobRef,
         /// The service to whose offers [`Holder::Node`] refers.
@@ -241,12 +267,7 @@ pub enum Effect {
         work: Work,
     },
     /// Store the output, then the record, and make both durable. Answered by [`Input::Kept`].
-    Keep {
-        /// What the node found out.
-        record: Record,
-        /// The output's bytes, which others will ask for.
-        output: Option<Vec<u8>>,
-    },
+    Keep(Finished),
     /// Bring an operation to the ledger. Answered by [`Input::Fates`].
     Submit(Operation),
     /// The execution has ended: its records, and operations in line, are of no use any more.

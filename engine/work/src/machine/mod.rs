@@ -26,10 +26,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use althing_ledger::{Execution, Origin, Phase};
 use althing_types::{Address, Answer, Claim, Hash, Operation, Reveal, Seal, TimeMs};
-use fetching::Missing;
+use fetching::{Ask, Missing};
 use lane::Lane;
 pub use lane::LaneLimits;
-pub use message::{Config, Effect, Fate, Holder, Input, JobId, Note, Runs, Unusable};
+pub use message::{Config, Effect, Fate, Finished, Holder, Input, JobId, Note, Runs, Unusable};
+pub use needs::{applications, reads};
 
 use crate::conduct::{Approach, Conduct, Finding, Honest};
 use crate::record::{Record, Secret, seal};
@@ -53,7 +54,7 @@ pub struct Machine {
     outside_long: Lane,
     services: BTreeMap<Hash, Service>,
     /// Blobs under way, and the jobs that need them.
-    blobs: BTreeMap<Hash, BTreeSet<JobId>>,
+    blobs: BTreeMap<Hash, Vec<Ask>>,
     /// What the journal holds, until the executions end.
     records: BTreeMap<JobId, Claim>,
     /// What is on its way into the journal.
@@ -207,7 +208,7 @@ impl Machine {
             }
             Input::Rescanned { time, executions } => self.catch_up(time, executions, effects),
             Input::Prepared { service, result } => self.prepared(service, result, effects),
-            Input::Blob { hash, available } => self.blob(&hash, available, effects),
+            Input::Blob { job, hash, available } => self.blob(&job, &hash, available, effects),
             Input::Surveyed { job, needs } => self.surveyed(job, needs, effects),
             Input::TaskDone { job, run } => self.task_done(job, run, effects),
             Input::VerifyDone { job, run } => self.verify_done(job, &run, effects),
@@ -416,7 +417,10 @@ impl Machine {
         self.set_stage(&id, Stage::Keeping);
         let record = Record { execution, round, claim: finding.claim.clone() };
         self.keeping.insert(id, finding.claim);
-        effects.push(Effect::Keep { record, output: finding.output });
+        let output = finding.output;
+        let known = self.jobs.get(&id).filter(|_| output.is_some());
+        let applications = known.map(|job| applications(&job.execution)).unwrap_or_default();
+        effects.push(Effect::Keep(Finished { record, output, applications }));
     }
 
     fn kept(&mut self, id: JobId, kept: bool, effects: &mut Vec<Effect>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use althing_ledger::{Execution, Origin};
+use althing_ledger::{Conclusion, Execution, MemberState, Origin};
 use althing_types::{
     Address, BlobRef, Claim, Doubt, Hash, Opinion, Outcome, Payload, StepInput, TimeMs,
 };
@@ -61,6 +61,44 @@ fn judged(execution: &Execution, work: Work) -> impl Iterator<Item = (BlobRef, V
         _ => None,
     };
     judged.into_iter()
+}
+
+/// The applications whose payloads an execution reads: first the one whose run this is and those
+/// through which it came to the step's own, then all others that are nested in its input. None for a
+/// call.
+#[must_use]
+pub fn applications(execution: &Execution) -> Vec<Hash> {
+    let Origin::Step(input) = &execution.origin else { return Vec::new() };
+    let mut found = vec![input.application];
+    let mut context = input;
+    while let Payload::Given(outer) = &context.event {
+        found.insert(0, outer.application);
+        context = outer;
+    }
+    collect(input, &mut |context, _| {
+        if !found.contains(&context.application) {
+            found.push(context.application);
+        }
+    });
+    found
+}
+
+/// Whether a blob is among what an execution reads, or what its members say came of it.
+#[must_use]
+pub fn reads(execution: &Execution, hash: &Hash) -> bool {
+    let is_output = |outcome: &Outcome| match outcome {
+        Outcome::Returned { output, .. } => output.hash == *hash,
+        Outcome::Declined | Outcome::Failed(_) | Outcome::Inconclusive(_) => false,
+    };
+    let claimed = execution.members.iter().any(|member| match &member.state {
+        MemberState::Opened(Claim::Outcome(outcome)) => is_output(outcome),
+        _ => false,
+    });
+    let concluded = match &execution.conclusion {
+        Some(Conclusion::Accepted(outcome)) => is_output(outcome),
+        Some(Conclusion::Failed(_)) | None => false,
+    };
+    is_given(execution, hash) || claimed || concluded
 }
 
 /// Visits an input and the inputs nested in it with their payloads; the depth is bounded where

@@ -80,6 +80,74 @@ fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>)
     (world, executions)
 }
 
+fn job_of(execution: &althing_ledger::Execution) -> JobId {
+    JobId { execution: execution.id, round: execution.round }
+}
+
+/// Two executions with one input, as node 0 sees them, and the job of each.
+fn with_one_input() -> ([althing_ledger::Execution; 2], [JobId; 2]) {
+    let (_, executions) = assigned(2, "total");
+    let [first, mut second]: [_; 2] = executions.try_into().expect("two");
+    second.input = first.input;
+    let jobs = [job_of(&first), job_of(&second)];
+    ([first, second], jobs)
+}
+
+/// For which jobs a blob is asked.
+fn asked(effects: &[Effect]) -> Vec<JobId> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::FetchBlob { job, .. } => Some(*job),
+            _ => None,
+        })
+        .collect()
+}
+
+fn kept(effects: &[Effect]) -> Vec<JobId> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Keep(finished) => Some(finished.record.job()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_blob_that_the_holders_of_one_job_do_not_have_is_asked_of_those_of_another() {
+    let ([first, mut second], jobs) = with_one_input();
+    second.homes = vec![althing_types::EndpointId([77; 32])];
+    let (service, hash) = (first.service, first.input.hash);
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    let effects = step(&mut machine, Input::Committed { time, executions: vec![first, second] });
+    assert_eq!(asked(&effects), jobs, "each asks its own holders");
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    let effects = step(&mut machine, Input::Blob { job: jobs[0], hash, available: false });
+    assert_eq!(kept(&effects), [jobs[0]], "one concludes that the input is not to be had");
+    let effects = step(&mut machine, Input::Blob { job: jobs[1], hash, available: true });
+    assert_eq!(ran(&effects), [jobs[1]]);
+}
+
+#[test]
+fn a_job_with_more_time_asks_on_when_that_of_another_is_over() {
+    let ([first, mut second], jobs) = with_one_input();
+    second.due = second.due.after(60_000);
+    second.homes.clone_from(&first.homes);
+    second.members.clone_from(&first.members);
+    let (service, hash) = (first.service, first.input.hash);
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    let effects = step(&mut machine, Input::Committed { time, executions: vec![first, second] });
+    assert_eq!(asked(&effects), [jobs[0]], "the same holders are asked once");
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    let effects = step(&mut machine, Input::Blob { job: jobs[0], hash, available: false });
+    assert_eq!((kept(&effects), asked(&effects)), (vec![jobs[0]], vec![jobs[1]]));
+    let effects = step(&mut machine, Input::Blob { job: jobs[1], hash, available: true });
+    assert_eq!(ran(&effects), [jobs[1]]);
+}
+
 fn machine(limits: LaneLimits) -> Machine {
     let config = althing_work::Config { short: limits, long: limits, ..CONFIG };
     Machine::new(config, node_address(0), secret(0))
@@ -111,7 +179,7 @@ fn fetching_and_running_are_bounded_by_the_lane() {
     let fetched: Vec<_> = effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::FetchBlob { blob, .. } => Some(blob.hash),
+            Effect::FetchBlob { job, blob, .. } => Some((*job, blob.hash)),
             _ => None,
         })
         .collect();
@@ -119,8 +187,8 @@ fn fetching_and_running_are_bounded_by_the_lane() {
     assert_eq!((fetched.len(), prepared), (5, 1));
     assert_eq!(ran(&step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) })), []);
     let mut running = Vec::new();
-    for hash in fetched {
-        running.extend(ran(&step(&mut machine, Input::Blob { hash, available: true })));
+    for (job, hash) in fetched {
+        running.extend(ran(&step(&mut machine, Input::Blob { job, hash, available: true })));
     }
     assert_eq!(running.len(), 2);
 }
@@ -156,8 +224,8 @@ fn a_job_that_ended_while_it_ran_keeps_its_place_until_it_is_done() {
     step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
     let mut running = Vec::new();
     for execution in &executions {
-        let hash = execution.input.hash;
-        running.extend(ran(&step(&mut machine, Input::Blob { hash, available: true })));
+        let (job, hash) = (job_of(execution), execution.input.hash);
+        running.extend(ran(&step(&mut machine, Input::Blob { job, hash, available: true })));
     }
     let [first] = running[..] else { panic!("one place, {} at work", running.len()) };
     let open = executions.into_iter().filter(|e| e.id != first.execution).collect();
@@ -183,7 +251,7 @@ fn a_claim_that_could_not_be_stored_is_not_made() {
     let time = althing_types::TimeMs(0);
     step(&mut machine, Input::Committed { time, executions });
     step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
-    step(&mut machine, Input::Blob { hash, available: false });
+    step(&mut machine, Input::Blob { job, hash, available: false });
     let effects = step(&mut machine, Input::Kept { job, kept: false });
     assert_eq!(effects, [Effect::Note(Note::NotKept(job))]);
     assert_eq!(step(&mut machine, Input::Tick), []);
@@ -198,7 +266,7 @@ fn a_lost_operation_is_said_again_at_the_next_tick() {
     let time = althing_types::TimeMs(0);
     step(&mut machine, Input::Committed { time, executions });
     step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
-    step(&mut machine, Input::Blob { hash, available: false });
+    step(&mut machine, Input::Blob { job, hash, available: false });
     let effects = step(&mut machine, Input::Kept { job, kept: true });
     let [Effect::Submit(operation @ Operation::Seal(_))] = &effects[..] else {
         panic!("a seal is due: {effects:?}")

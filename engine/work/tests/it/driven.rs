@@ -59,7 +59,12 @@ impl Blobs for TestBlobs {
         here.insert(BlobRef::of(bytes).hash, bytes.to_vec());
         Ok(())
     }
-    fn fetch(&self, blob: BlobRef, _from: EndpointId) -> BoxFuture<Option<Vec<u8>>> {
+    fn fetch(
+        &self,
+        blob: BlobRef,
+        _from: EndpointId,
+        _execution: Option<Hash>,
+    ) -> BoxFuture<Option<Vec<u8>>> {
         let bytes = at(&self.elsewhere, &blob.hash);
         Box::pin(async move { bytes })
     }

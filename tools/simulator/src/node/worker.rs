@@ -25,7 +25,7 @@ use althing_work::{
 use bytes::Bytes;
 
 use super::{Deed, Node};
-use crate::disk::ObservationLog;
+use crate::disk::{LocalBlobs, ObservationLog};
 use crate::event::Question;
 use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
 use crate::outside::Program;
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     machine: Machine,
     outbox: Outbox,
     ports: Ports<State>,
+    /// The blobs among the ports, as the simulator's own.
+    files: Arc<LocalBlobs>,
     steps: Steps<State>,
     program: Arc<Program>,
     /// Native services that are ready.
@@ -151,6 +153,7 @@ impl Worker {
             noting: false,
             acknowledged: Vec::new(),
             ports,
+            files: node.disk.blobs.clone(),
             signer,
             to_keep: Batch::default(),
             writing: false,
@@ -192,6 +195,12 @@ impl Worker {
     /// A file of this node, for another.
     pub(crate) fn local(&self, blob: &BlobRef) -> Option<Bytes> {
         self.ports.blobs.local(blob).ok().flatten().map(Bytes::from)
+    }
+
+    /// Lets go of blobs that neither the ledger nor an observation in line needs.
+    pub(super) fn sweep(&self, now_us: u64, keep_us: u64, mut needed: BTreeSet<Hash>) {
+        needed.extend(self.line.durable().map(|observe| observe.data.hash));
+        self.files.sweep(now_us, keep_us, &|hash| needed.contains(hash));
     }
 
     pub(super) fn hear(
@@ -316,10 +325,10 @@ impl Worker {
     ) -> Result<(), Fault> {
         let later = |after_us: u64, input: Input| Deed::Work(after_us, Box::new(input));
         match effect {
-            Effect::FetchBlob { blob, service, from, within_ms } => {
+            Effect::FetchBlob { job, blob, service, from, within_ms } => {
                 let from = endpoints(reader, &service, &from);
                 let until_us = now_us + within_ms * 1_000;
-                let fetch = Fetch::new(blob, Purpose::Blob, from, until_us);
+                let fetch = Fetch::new(blob, Purpose::Blob { job }, from, until_us);
                 self.fetch(fetch, reader, now_us, deeds)?;
             }
             Effect::Prepare { service, homes, within_ms } => {
@@ -354,8 +363,8 @@ impl Worker {
                 let (finding, duration_us) = self.run_step(&execution, work);
                 deeds.push(later(duration_us, Input::StepDone { job, finding }));
             }
-            Effect::Keep { record, output } => {
-                self.to_keep.records.push((record, output));
+            Effect::Keep(finished) => {
+                self.to_keep.records.push(finished);
                 self.begin_to_write(deeds);
             }
             Effect::Submit(operation) => {
@@ -502,9 +511,9 @@ impl Worker {
         let later = |input: Input| Deed::Work(0, Box::new(input));
         let prepared = |service: Hash, result| later(Input::Prepared { service, result });
         match (fetch.purpose, bytes) {
-            (Purpose::Blob, bytes) => {
+            (Purpose::Blob { job }, bytes) => {
                 let (hash, available) = (fetch.blob.hash, bytes.is_some());
-                deeds.push(later(Input::Blob { hash, available }));
+                deeds.push(later(Input::Blob { job, hash, available }));
             }
             (Purpose::Manifest { service } | Purpose::Module { service }, None) => {
                 deeds.push(prepared(service, Err(Unusable::Unavailable)));

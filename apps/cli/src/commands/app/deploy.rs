@@ -116,10 +116,13 @@ pub(crate) fn deploy(
     let alias: Alias = format!("{}/{}@{}", order.namespace, file.app, file.version)
         .parse()
         .context("naming the application")?;
-    // The document first: once the application is on the ledger, nodes want to fetch it.
-    patience.ask(|| client.put_blob(compiled.document()))?;
     let owner = key.address();
     let id = application_id(&owner, &compiled.blob().hash);
+    // The document first: once the application is on the ledger, nodes want to fetch it.
+    patience.ask(|| match &file.visibility {
+        FileVisibility::Public => client.put_blob(compiled.document()),
+        FileVisibility::Private(_) => client.put_blob_of(&id, compiled.document()),
+    })?;
     let told = |alias: &Alias, replaces: Option<Hash>, transaction| Deployed {
         application: alias.to_string(),
         id: id.into(),

@@ -61,7 +61,7 @@ impl Registry {
                     Resolved::Service { id: *id, manifest: Box::new(manifest) }
                 }
                 Place::Application { id, document } => {
-                    let bytes = Patience::short().ask(|| client.blob(document))?;
+                    let bytes = Patience::short().ask(|| client.blob_of(id, document))?;
                     let compiled = Compiled::from_document(&bytes)
                         .with_context(|| format!("reading the application {reference}"))?;
                     // What returns nothing cannot be used as a task.

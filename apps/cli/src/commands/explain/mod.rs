@@ -105,8 +105,8 @@ fn outputs(client: &Client, explanation: &Explanation) -> BTreeMap<Hash, Value> 
             continue;
         }
         // An output that nobody has any more is told by its hash.
-        let fetched =
-            client.blob(&output.hash).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let bytes = client.blob_of(&execution.id, &output.hash);
+        let fetched = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if let Some(value) = fetched {
             found.insert(output.hash.0, value);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use althing_api::wire::{
-    Claim, Conclusion, Execution, ExplainedDraw, Explanation, Member, MemberState, Offence,
+    Claim, Conclusion, Execution, ExplainedDraw, Explanation, Hop, Member, MemberState, Offence,
     Outcome, Parameters, Role,
 };
 use althing_types::{Amount, BasisPoints, Hash};
@@ -30,6 +30,7 @@ pub(super) struct Sources<'a> {
 pub(super) fn tell(sources: &Sources<'_>) -> String {
     let mut text = String::new();
     call(&mut text, sources);
+    route(&mut text, sources);
     for (index, draw) in sources.explanation.draws.iter().enumerate() {
         drawn(&mut text, sources, index, draw);
     }
@@ -67,6 +68,30 @@ fn call(text: &mut String, sources: &Sources<'_>) {
             execution.nodes.iter().map(|node| sources.names.name(node)).collect();
         line!(text, "Only these nodes could be drawn: {}.", nodes.join(", "));
     }
+}
+
+/// Which way it took: a client may ask any node, and whoever is drawn fetches the input from there.
+fn route(text: &mut String, sources: &Sources<'_>) {
+    let name = |hop: &Hop| match (&hop.node, &hop.endpoint) {
+        (Some(node), _) => sources.names.name(node),
+        (None, Some(endpoint)) => format!("the node at {endpoint}"),
+        (None, None) => "a node that is not known".to_owned(),
+    };
+    let (asked, drawn): (Vec<&Hop>, Vec<&Hop>) =
+        sources.explanation.route.iter().partition(|hop| hop.part.is_none());
+    if asked.is_empty() || drawn.is_empty() {
+        return;
+    }
+    let asked = asked.into_iter().map(|hop| {
+        let runs = if hop.runs_service { "" } else { " (does not run the service)" };
+        format!("{}{runs}", name(hop))
+    });
+    let drawn = drawn.into_iter().map(|hop| match hop.part {
+        Some(Role::Executor) | None => name(hop),
+        Some(Role::Checker) => format!("{} (checks)", name(hop)),
+    });
+    let (asked, drawn): (Vec<String>, Vec<String>) = (asked.collect(), drawn.collect());
+    line!(text, "Route: {} → ledger → {}.", asked.join(", "), drawn.join(", "));
 }
 
 fn drawn(text: &mut String, sources: &Sources<'_>, index: usize, explained: &ExplainedDraw) {

@@ -100,7 +100,7 @@ fn explanation(execution: Execution, replayed: Option<&[u8]>) -> Explanation {
         candidates: replayed.map(|_| (1..=5).map(candidate).collect()),
         replayed: replayed.map(|nodes| nodes.iter().map(|number| Text(node(*number))).collect()),
     };
-    Explanation { execution, draws: vec![explained] }
+    Explanation { execution, draws: vec![explained], route: Vec::new() }
 }
 
 fn names() -> Names {
@@ -211,6 +211,37 @@ fn a_failed_execution_says_why_and_what_came_back() {
         "{text}"
     );
     assert!(text.ends_with("End: failed: too few members took part in block 20. The caller paid 0.04 and got 0.01 back.\n"));
+}
+
+#[test]
+fn the_way_of_a_call_is_told_also_where_nobody_knows_a_name() {
+    let hop = |number: u8, part: Option<Role>, runs_service: bool| Hop {
+        node: Some(Text(node(number))),
+        endpoint: Some(Text(EndpointId([number; 32]))),
+        part,
+        runs_service,
+    };
+    let unknown = Hop { node: None, ..hop(9, None, false) };
+    let route = vec![
+        hop(5, None, false),
+        hop(2, None, true),
+        unknown,
+        hop(3, Some(Role::Executor), true),
+        hop(1, Some(Role::Checker), true),
+    ];
+    let explanation = Explanation { route, ..explanation(caught(), None) };
+    let text = tell(&Sources {
+        explanation: &explanation,
+        alias: None,
+        names: &names(),
+        outputs: &BTreeMap::new(),
+        parameters: None,
+    });
+    let nobody = format!("the node at {} (does not run the service)", EndpointId([9; 32]));
+    let told = format!(
+        "Route: node 5 (does not run the service), node 2, {nobody} → ledger → node 3, node 1 (checks).\n"
+    );
+    assert!(text.contains(&told), "{told} is not in\n{text}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Blobs for Files {
     fn keep(&self, _: &[u8]) -> Result<(), PortError> {
         unreachable!("evaluating a step keeps nothing")
     }
-    fn fetch(&self, _: BlobRef, _: EndpointId) -> BoxFuture<Option<Vec<u8>>> {
+    fn fetch(&self, _: BlobRef, _: EndpointId, _: Option<Hash>) -> BoxFuture<Option<Vec<u8>>> {
         unreachable!("evaluating a step fetches nothing")
     }
 }

@@ -276,9 +276,9 @@ impl World {
 
     fn carry_out(&mut self, index: usize, effect: Effect) {
         match effect {
-            Effect::FetchBlob { blob, from, .. } => {
+            Effect::FetchBlob { job, blob, from, .. } => {
                 let available = self.fetch(index, &blob, &from);
-                self.later(index, FETCH_MS, Input::Blob { hash: blob.hash, available });
+                self.later(index, FETCH_MS, Input::Blob { job, hash: blob.hash, available });
             }
             Effect::Prepare { service, .. } => {
                 let result = self.prepare(index, &service);
@@ -310,7 +310,7 @@ impl World {
                 let (finding, duration_us) = self.run_step(index, &execution, work);
                 self.later(index, duration_us / 1_000, Input::StepDone { job, finding });
             }
-            Effect::Keep { record, output } => {
+            Effect::Keep(althing_work::Finished { record, output, .. }) => {
                 let node = &mut self.nodes[index];
                 if let Some(output) = output {
                     node.blobs.insert(BlobRef::of(&output).hash, output);
@@ -341,6 +341,8 @@ impl World {
     }
 
     fn fetch(&mut self, index: usize, blob: &BlobRef, from: &[Holder]) -> bool {
+        let needed = althing_work::in_use(&self.state).expect("the state can be read");
+        assert!(needed.contains(&blob.hash), "a blob is asked for that nodes may have let go");
         let at = |holder: &Holder| -> Option<&Blobs> {
             let endpoint = match holder {
                 Holder::Endpoint(endpoint) => *endpoint,

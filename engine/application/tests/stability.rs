@@ -37,7 +37,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             checkers,
             retries,
             timeout_ms,
-            text: text.replace("${", "$"),
+            // Leaves no "${" behind, as leaving out the brace could.
+            text: text.replace("${", "$("),
         })
 }
 

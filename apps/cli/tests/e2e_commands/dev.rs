@@ -44,15 +44,8 @@ fn gathered(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 impl Dev {
     fn start(folder: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
-        command.arg("dev").arg(folder).args(options).env_remove("RUST_LOG");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let out = gathered(child.stdout.take().unwrap());
-        let said = gathered(child.stderr.take().unwrap());
-        let mut dev = Self { child, out, said };
-        // The last line of the block: everything before it is there.
-        dev.shows("q quit");
-        dev
+        command.arg("dev").arg(folder).args(options);
+        Self::begin(command)
     }
 
     /// In a terminal, from which keys come without a line's end only if it is asked to; what it is set
@@ -60,12 +53,18 @@ impl Dev {
     fn start_on_a_terminal(folder: &Path) -> Self {
         let dev = format!("'{}' dev '{}'; stty -a", text(&binary()), text(folder));
         let mut command = Command::new("script");
-        command.args(["-qfec", &dev, "/dev/null"]).env_remove("RUST_LOG").env("SHELL", "/bin/sh");
+        command.args(["-qfec", &dev, "/dev/null"]).env("SHELL", "/bin/sh");
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> Self {
+        command.env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = gathered(child.stdout.take().unwrap());
         let said = gathered(child.stderr.take().unwrap());
         let mut dev = Self { child, out, said };
+        // The last line of the block: everything before it is there.
         dev.shows("q quit");
         dev
     }

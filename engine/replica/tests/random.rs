@@ -8,8 +8,13 @@ use althing_types::{
     Amount, Bond, EndpointId, Hash, Nonce, Offer, Operation, Publish, Round, Unbond, Withdraw,
     keccak,
 };
-use common::{World, account, beacon, call, service, transaction, transfer, validator_key};
+use common::{
+    World, account, beacon, call, genesis, service, transaction, transfer, validator_key,
+};
 use proptest::prelude::*;
+
+/// The accounts that ask.
+const ACCOUNTS: u32 = 6;
 
 /// What one account asks in one block.
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ fn operation(ask: &Ask) -> Operation {
 }
 
 fn asks() -> impl Strategy<Value = Vec<Vec<Ask>>> {
-    let ask = (0..6_u64, 0..8_u8, 1..1_000_u64, 0..6_u64)
+    let ask = (0..u64::from(ACCOUNTS), 0..8_u8, 1..1_000_u64, 0..u64::from(ACCOUNTS))
         .prop_map(|(account, kind, amount, other)| Ask { account, kind, amount, other });
     prop::collection::vec(prop::collection::vec(ask, 0..12), 1..8)
 }
@@ -56,9 +61,10 @@ proptest! {
 
     #[test]
     fn equal_blocks_give_equal_states_and_conserve_tokens(blocks in asks()) {
-        // Two nodes that alone have stake enough: bonds of others are refused below 100 tokens, and
-        // whoever gets in does not propose here.
-        let mut world = World::new(2);
+        // Whoever bonds gets a seat beside our two nodes, never instead of one, and does not propose here.
+        let mut start = genesis(2);
+        start.parameters.validators_max = 2 + ACCOUNTS;
+        let mut world = World::of(start, 2);
         for block in blocks {
             for ask in &block {
                 let key = account(ask.account);

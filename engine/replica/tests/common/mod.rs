@@ -172,7 +172,12 @@ pub fn open(
 
 impl World {
     pub fn new(validators: u64) -> Self {
-        let (genesis, time) = (genesis(validators), Time::default());
+        Self::of(genesis(validators), validators)
+    }
+
+    /// A node for each of the first `validators` validators of this genesis.
+    pub fn of(genesis: Genesis, validators: u64) -> Self {
+        let time = Time::default();
         time.set(START + 1_000);
         let nodes = (0..validators)
             .map(|number| {

@@ -21,6 +21,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::Progress;
 use crate::codec::encode_part;
 use crate::desk::{self, Desk, Synced, round_of};
 use crate::halt::Halt;
@@ -28,7 +29,6 @@ use crate::network::Hub;
 use crate::pace::Pace;
 use crate::parts::{Body, Expectation};
 use crate::signing::{Checker, ConsensusSigner};
-use crate::{Progress, blocking};
 
 /// Everything that the host's actor and the task of bodies share.
 pub(crate) struct Host<A> {
@@ -313,7 +313,7 @@ impl<A: Application> Actor for HostActor<A> {
         message: Self::Msg,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        if let Err(fault) = blocking(|| self.answer(message)) {
+        if let Err(fault) = self.answer(message) {
             self.0.halt.stop(fault);
         }
         Ok(())

@@ -156,7 +156,7 @@ pub struct Handle {
     progress: watch::Receiver<Progress>,
     metrics: Arc<Metrics>,
     stop: Option<oneshot::Sender<()>>,
-    end: Option<JoinHandle<Option<Fault>>>,
+    end: Option<oneshot::Receiver<Option<Fault>>>,
 }
 
 impl Handle {
@@ -184,7 +184,7 @@ impl Handle {
         match fault {
             Ok(Some(fault)) => fault,
             Ok(None) => Fault::new("running the consensus engine", "it was stopped"),
-            Err(error) => Fault::new("running the consensus engine", error),
+            Err(_) => Fault::new("running the consensus engine", "its thread has panicked"),
         }
     }
 
@@ -197,16 +197,11 @@ impl Handle {
     }
 }
 
-/// Runs something that blocks, such as a disk write, without holding up other tasks.
-pub(crate) fn blocking<T>(run: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(run),
-        _ => run(),
-    }
-}
-
-/// Starts consensus.
+/// Starts consensus, on a thread of its own.
+///
+/// A height is some fifty messages among the engine's actors, most of which wait for one another:
+/// on one thread they wake nobody, and what blocks for the disk holds up nothing but consensus
+/// (`docs/adr/0009-speed-of-runs.md`).
 ///
 /// `work` is true while there is something to put into a block: the next height then begins at once.
 ///
@@ -221,42 +216,114 @@ pub async fn spawn<A: Application>(
     signatures: Arc<dyn Signatures + Send + Sync>,
     work: watch::Receiver<bool>,
 ) -> Result<Handle, Error> {
-    let log = blocking(|| Log::open(&config.wal))?;
-    let (halt, fault) = Halt::new();
-    let checker = Checker::new(Eip712::new(config.chain), signatures);
-    let expectation = {
-        let application = application.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = Members::new(application.validators());
-        Expectation { next: application.next_height(), members }
-    };
-    let (bodies, queued_bodies) = mpsc::channel(BODIES_QUEUED_MAX);
-    let hub = Arc::new(Hub::new(checker.clone(), expectation, bodies));
-    let (min_block, idle_block) = (config.min_block, config.idle_block);
-    let host = Arc::new(Host {
-        application,
-        network: network.clone(),
-        hub: hub.clone(),
-        signer: signer.clone(),
-        checker: checker.clone(),
-        timeouts: config.timeouts(),
-        pace: Pace { min_block, idle_block, work, called: hub.called() },
-        halt: halt.clone(),
-        progress: watch::Sender::default(),
-        consensus: OnceLock::new(),
-        complete: watch::Sender::new(false),
-        state: Mutex::new(State::default()),
-    });
-    let wal = WalActor { halt, hub: hub.clone(), network: network.clone(), signer };
-    let engine = Engine::start(&host, wal, log).await?;
-    network.subscribe(&[Lane::Votes, Lane::Bodies], &[Kind::Sync], hub.clone());
-    host.complete.send_replace(true);
-
+    let (started, starting) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
-    let handle_progress = host.progress.subscribe();
-    let metrics = hub.metrics.clone();
-    let bodies = tokio::spawn(receive_bodies(host, queued_bodies));
-    let end = tokio::spawn(engine.run(hub, bodies, fault, stopped));
-    Ok(Handle { progress: handle_progress, metrics, stop: Some(stop), end: Some(end) })
+    let (ended, end) = oneshot::channel();
+    let run = async move {
+        let parts = (application, network, signer, signatures, work);
+        match Running::start(config, parts).await {
+            Ok((running, watched)) => {
+                // Whoever does not wait for it any more has dropped `stop` too.
+                started.send(Ok(watched)).ok();
+                running.run(stopped).await
+            }
+            Err(error) => {
+                started.send(Err(error)).ok();
+                None
+            }
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::engine)?;
+    let thread = move || {
+        let fault = runtime.block_on(run);
+        // Nobody may hear of the end while something still holds the log or the store.
+        drop(runtime);
+        ended.send(fault).ok();
+    };
+    std::thread::Builder::new().name("consensus".into()).spawn(thread).map_err(Error::engine)?;
+    let gone = |_| Error::engine("its thread ended at once");
+    let (progress, metrics) = starting.await.map_err(gone)??;
+    Ok(Handle { progress, metrics, stop: Some(stop), end: Some(end) })
+}
+
+/// What consensus is made of beside its settings.
+type Parts<A> = (
+    Arc<Mutex<A>>,
+    Arc<dyn Network>,
+    Arc<dyn ConsensusSigner>,
+    Arc<dyn Signatures + Send + Sync>,
+    watch::Receiver<bool>,
+);
+
+/// Consensus on its own thread.
+struct Running {
+    engine: Engine,
+    hub: Arc<Hub>,
+    bodies: JoinHandle<()>,
+    fault: oneshot::Receiver<Fault>,
+}
+
+impl Running {
+    async fn start<A: Application>(
+        config: Config,
+        (application, network, signer, signatures, work): Parts<A>,
+    ) -> Result<(Self, (watch::Receiver<Progress>, Arc<Metrics>)), Error> {
+        let log = Log::open(&config.wal)?;
+        let (halt, fault) = Halt::new();
+        let checker = Checker::new(Eip712::new(config.chain), signatures);
+        let expectation = {
+            let application = application.lock().unwrap_or_else(PoisonError::into_inner);
+            let members = Members::new(application.validators());
+            Expectation { next: application.next_height(), members }
+        };
+        let (bodies, queued_bodies) = mpsc::channel(BODIES_QUEUED_MAX);
+        let hub = Arc::new(Hub::new(checker.clone(), expectation, bodies));
+        let (min_block, idle_block) = (config.min_block, config.idle_block);
+        let host = Arc::new(Host {
+            application,
+            network: network.clone(),
+            hub: hub.clone(),
+            signer: signer.clone(),
+            checker: checker.clone(),
+            timeouts: config.timeouts(),
+            pace: Pace { min_block, idle_block, work, called: hub.called() },
+            halt: halt.clone(),
+            progress: watch::Sender::default(),
+            consensus: OnceLock::new(),
+            complete: watch::Sender::new(false),
+            state: Mutex::new(State::default()),
+        });
+        let wal = WalActor { halt, hub: hub.clone(), network: network.clone(), signer };
+        let engine = Engine::start(&host, wal, log).await?;
+        network.subscribe(&[Lane::Votes, Lane::Bodies], &[Kind::Sync], hub.clone());
+        host.complete.send_replace(true);
+
+        let watched = (host.progress.subscribe(), hub.metrics.clone());
+        let bodies = tokio::spawn(receive_bodies(host, queued_bodies));
+        Ok((Self { engine, hub, bodies, fault }, watched))
+    }
+
+    /// Waits for the end, whatever brings it, and stops everything.
+    async fn run(self, stopped: oneshot::Receiver<()>) -> Option<Fault> {
+        let Self { mut engine, hub, bodies, fault } = self;
+        let fault = tokio::select! {
+            biased;
+            Ok(fault) = fault => Some(fault),
+            // The handle was dropped, or asks for the end.
+            _ = stopped => None,
+            _ = &mut engine.supervised => {
+                Some(Fault::new("running the consensus engine", "one of its actors has failed"))
+            }
+        };
+        bodies.abort();
+        bodies.await.ok();
+        engine.stop().await;
+        hub.close();
+        fault
+    }
 }
 
 /// Hands complete bodies to the application, one at a time.
@@ -265,7 +332,7 @@ async fn receive_bodies<A: Application>(
     mut bodies: mpsc::Receiver<parts::Body>,
 ) {
     while let Some(body) = bodies.recv().await {
-        if let Err(fault) = blocking(|| host.receive(&body)) {
+        if let Err(fault) = host.receive(&body) {
             host.halt.stop(fault);
             return;
         }
@@ -341,32 +408,12 @@ impl Engine {
         self.actors.push(actor);
     }
 
-    /// Waits for the end, whatever brings it, and stops everything.
-    async fn run(
-        mut self,
-        hub: Arc<Hub>,
-        bodies: JoinHandle<()>,
-        fault: oneshot::Receiver<Fault>,
-        stopped: oneshot::Receiver<()>,
-    ) -> Option<Fault> {
-        let fault = tokio::select! {
-            biased;
-            Ok(fault) = fault => Some(fault),
-            // The handle was dropped, or asks for the end.
-            _ = stopped => None,
-            _ = &mut self.supervised => {
-                Some(Fault::new("running the consensus engine", "one of its actors has failed"))
-            }
-        };
-        bodies.abort();
-        bodies.await.ok();
+    async fn stop(self) {
         // The supervisor first: it would take the others' ends for failures.
         self.supervisor.kill_and_wait(None).await.ok();
         for actor in self.actors.iter().rev() {
             actor.kill_and_wait(None).await.ok();
         }
-        hub.close();
-        fault
     }
 }
 

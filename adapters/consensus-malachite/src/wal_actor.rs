@@ -12,7 +12,6 @@ use malachite_core::Input;
 use malachite_engine::wal::{Msg, decode_entry, encode_entry};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::blocking;
 use crate::codec::Borsh;
 use crate::halt::Halt;
 use crate::network::Hub;
@@ -85,13 +84,13 @@ impl Actor for WalActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Msg::StartedHeight(height, reply) => {
-                let entries = self.checked(blocking(|| log.start(height.0)));
+                let entries = self.checked(log.start(height.0));
                 let decode = |entry: Vec<u8>| decode_entry(&Borsh, &entry[..]);
                 let entries = entries.map(|entries| entries.into_iter().map(decode).collect());
                 reply.send(entries.map_err(Into::into)).ok();
             }
             Msg::Reset(height, reply) => {
-                let done = self.checked(blocking(|| log.reset(height.0)));
+                let done = self.checked(log.reset(height.0));
                 reply.send(done.map_err(Into::into)).ok();
             }
             Msg::Append(height, entry, reply) => {
@@ -104,7 +103,7 @@ impl Actor for WalActor {
             }
             Msg::Flush(reply) => {
                 let seen = self.is_seen();
-                let done = self.checked(blocking(|| log.flush(seen)));
+                let done = self.checked(log.flush(seen));
                 reply.send(done.map_err(Into::into)).ok();
             }
             Msg::Dump => {}

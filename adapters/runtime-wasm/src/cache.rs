@@ -73,6 +73,17 @@ impl Cache {
         }
     }
 
+    /// The same machine code for another engine of the same settings; nothing if it does not fit
+    /// into that engine's slots.
+    pub(crate) fn carry(component: &Component, engine: &Engine) -> Option<Component> {
+        let code = component.serialize().ok()?;
+        // SAFETY: this process compiled or loaded the component, and its code comes from there.
+        #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise")]
+        unsafe {
+            Component::deserialize(engine, &code).ok()
+        }
+    }
+
     /// Keeps a compiled component; a cache that cannot be written costs time, nothing else.
     pub(crate) fn keep(&self, module: &Hash, component: &Component) -> io::Result<()> {
         let code = component.serialize().map_err(io::Error::other)?;

@@ -3,6 +3,7 @@
 //! ```text
 //!   component ─► inspect ─► compile ─► cache ─┐            ┌─ fuel, memory, time, output: limited
 //!                (imports, exports)           └► prepared ─┴► one fresh store a call ─► TaskRun
+//!                                                            (in a slot, or mapped for it: `arena`)
 //! ```
 //!
 //! - Shapes: a component is at most 32 MiB; the cache is a folder of mode 0700 with one file for a
@@ -16,6 +17,7 @@
 //! - Source: `docs/adr/0004-wasm-profile.md`, `sdk/rust/wit/service.wit`.
 
 mod announced;
+mod arena;
 mod cache;
 mod inspect;
 mod profile;
@@ -23,6 +25,7 @@ mod runtime;
 mod sandbox;
 mod ticker;
 
+pub use arena::SLOTS;
 pub use cache::CacheError;
 pub use inspect::COMPONENT_BYTES_MAX;
 pub use runtime::{Entropy, RuntimeError, WasmRuntime};

@@ -1,12 +1,12 @@
 //! The compiler's settings: part of the protocol, since fuel and bits depend on them.
 
-use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
+use wasmtime::{Config, Strategy, WasmBacktraceDetails};
 
 /// Native stack of a service. Where it overflows depends on the compiler, so it is a doubt.
 const STACK_BYTES: usize = 512 << 10;
 
-/// An engine in which equal inputs give equal outputs and equal fuel.
-pub(crate) fn engine() -> wasmtime::Result<Engine> {
+/// Settings with which equal inputs give equal outputs and equal fuel.
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -20,5 +20,5 @@ pub(crate) fn engine() -> wasmtime::Result<Engine> {
         .max_wasm_stack(STACK_BYTES)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(None);
-    Engine::new(&config)
+    config
 }

@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use althing_manifest::{Limits, Manifest, Schemas, Violation};
 use althing_types::{BlobRef, Doubt, Failure, Hash, Name, Opinion, Verification};
 use althing_work::{Refusal, Returned, Runtime, TaskRun, Unfinished, VerifyRun};
-use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower,
-};
-use wasmtime::{Engine, Store};
+use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
+use crate::arena::{Arena, Ready, SLOTS};
 use crate::cache::{Cache, CacheError};
 use crate::inspect::{self, Exports};
-use crate::profile;
-use crate::sandbox::{self, Call, WireOutcome, WireVerdict};
+use crate::sandbox::{self, WireOutcome, WireVerdict};
 use crate::ticker::Ticker;
 
 /// Most services that are ready at once; the one that was used longest ago gives way.
@@ -43,8 +41,9 @@ pub enum RuntimeError {
 
 /// Runs services with wasmtime.
 pub struct WasmRuntime {
-    engine: Engine,
-    linker: Linker<Call>,
+    /// `None` where the machine does not give the addresses that slots need.
+    slots: Option<Arena>,
+    fresh: Arena,
     cache: Cache,
     entropy: Arc<Entropy>,
     ticker: Ticker,
@@ -56,8 +55,11 @@ pub struct WasmRuntime {
 struct Service {
     manifest: Manifest,
     schemas: Schemas,
-    instance: InstancePre<Call>,
-    exports: Exports,
+    chance_allowed: bool,
+    /// Within the slots, if it fits there.
+    in_slots: Option<Ready>,
+    /// Outside of them; made when it is needed first.
+    fresh: OnceLock<Option<Ready>>,
     used: AtomicU64,
 }
 
@@ -68,13 +70,31 @@ impl WasmRuntime {
     ///
     /// [`RuntimeError`] if the machine or the folder is unfit.
     pub fn open(folder: &Path, entropy: Arc<Entropy>) -> Result<Self, RuntimeError> {
+        Self::with_slots(folder, entropy, SLOTS)
+    }
+
+    /// The same with so many slots for memories that are used again; with none, every call has
+    /// mappings of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError`] if the machine or the folder is unfit.
+    pub fn with_slots(
+        folder: &Path,
+        entropy: Arc<Entropy>,
+        slots: u32,
+    ) -> Result<Self, RuntimeError> {
         let unfit = |error: wasmtime::Error| RuntimeError::Engine(format!("{error:#}"));
-        let engine = profile::engine().map_err(unfit)?;
+        let (slots, fresh) = (
+            (slots > 0).then(|| Arena::of_slots(slots).ok()).flatten(),
+            Arena::fresh().map_err(unfit)?,
+        );
+        let engines = slots.iter().chain([&fresh]).map(|arena| &arena.engine);
         Ok(Self {
-            linker: sandbox::linker(&engine).map_err(unfit)?,
-            cache: Cache::open(folder, &engine)?,
-            ticker: Ticker::start(&engine).map_err(RuntimeError::Ticker)?,
-            engine,
+            cache: Cache::open(folder, &fresh.engine)?,
+            ticker: Ticker::start(engines).map_err(RuntimeError::Ticker)?,
+            slots,
+            fresh,
             entropy,
             services: RwLock::new(BTreeMap::new()),
             uses: AtomicU64::new(0),
@@ -93,11 +113,32 @@ impl WasmRuntime {
         Some(service)
     }
 
+    /// Ready in the slots, or outside of them if it does not fit there.
+    fn ready(
+        &self,
+        module: &Hash,
+        bytes: &[u8],
+        chance_allowed: bool,
+    ) -> Result<(Option<Ready>, OnceLock<Option<Ready>>), Refusal> {
+        if let Some(slots) = &self.slots
+            && let Some(component) = self.cache.load(&slots.engine, module)
+        {
+            return Ok((Some(slots.ready(component, chance_allowed)?), OnceLock::new()));
+        }
+        let component = self.compile(module, bytes)?;
+        let in_slots = self.slots.as_ref().and_then(|slots| {
+            let component = Cache::carry(&component, &slots.engine)?;
+            Some(slots.ready(component, chance_allowed))
+        });
+        let fresh = self.fresh.ready(component, chance_allowed)?;
+        Ok((in_slots.transpose()?, OnceLock::from(Some(fresh))))
+    }
+
     fn compile(&self, module: &Hash, bytes: &[u8]) -> Result<Component, Refusal> {
-        if let Some(component) = self.cache.load(&self.engine, module) {
+        if let Some(component) = self.cache.load(&self.fresh.engine, module) {
             return Ok(component);
         }
-        let component = Component::new(&self.engine, bytes)
+        let component = Component::new(&self.fresh.engine, bytes)
             .map_err(|error| Refusal::DoesNotCompile { reason: brief(&format!("{error:#}")) })?;
         // Without the cache the next start compiles again: slower, and right all the same.
         drop(self.cache.keep(module, &component));
@@ -121,31 +162,81 @@ impl WasmRuntime {
         service: &Service,
         limits: &Limits,
         verification: Verification,
-        function: impl FnOnce(&Exports) -> ComponentExportIndex,
+        function: impl Fn(&Exports) -> ComponentExportIndex,
         parameters: P,
     ) -> Finished<R>
     where
-        P: ComponentNamedList + Lower,
+        P: ComponentNamedList + Lower + Copy,
         R: ComponentNamedList + Lift + 'static,
     {
         let entropy = match verification {
             Verification::Deterministic | Verification::None => None,
             Verification::Method => Some(Arc::clone(&self.entropy)),
         };
-        let started = Instant::now();
-        let mut store = sandbox::store(&self.engine, limits, entropy);
-        let running = self.ticker.running();
-        let result = invoke(service, &mut store, &function(&service.exports), parameters);
-        drop(running);
-        let result = result.map_err(|error| sandbox::unfinished(&mut store, &error));
-        let fuel_left = store.get_fuel().unwrap_or_default();
-        Finished {
-            result,
-            fuel_used: limits.fuel.saturating_sub(fuel_left),
-            duration: started.elapsed(),
-            log: store.into_data().into_log(),
-        }
+        let asked = Asked { limits, entropy, parameters, started: Instant::now() };
+        let in_slots = self.slots.as_ref().zip(service.in_slots.as_ref());
+        in_slots
+            .and_then(|(arena, ready)| self.within(arena, ready, &function, &asked))
+            .or_else(|| {
+                let ready = self.outside_of_slots(service)?;
+                self.within(&self.fresh, ready, &function, &asked)
+            })
+            .unwrap_or_else(|| Finished {
+                result: Err(Unfinished::Inconclusive(Doubt::ServiceUnavailable)),
+                fuel_used: 0,
+                duration: asked.started.elapsed(),
+                log: vec!["the machine has no room for another instance".into()],
+            })
     }
+
+    /// One call in one arena; `None` if no slot is free there.
+    fn within<P, R>(
+        &self,
+        arena: &Arena,
+        ready: &Ready,
+        function: &impl Fn(&Exports) -> ComponentExportIndex,
+        asked: &Asked<'_, P>,
+    ) -> Option<Finished<R>>
+    where
+        P: ComponentNamedList + Lower + Copy,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        let mut store = sandbox::store(&arena.engine, asked.limits, asked.entropy.clone());
+        let running = self.ticker.running();
+        let result = match ready.instance.instantiate(&mut store) {
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => return None,
+            Err(error) => Err(sandbox::not_begun(&mut store, &error)),
+            Ok(instance) => instance
+                .get_typed_func::<P, R>(&mut store, function(&ready.exports))
+                .and_then(|function| function.call(&mut store, asked.parameters))
+                .map_err(|error| sandbox::unfinished(&mut store, &error)),
+        };
+        drop(running);
+        let fuel_left = store.get_fuel().unwrap_or_default();
+        Some(Finished {
+            result,
+            fuel_used: asked.limits.fuel.saturating_sub(fuel_left),
+            duration: asked.started.elapsed(),
+            log: store.into_data().into_log(),
+        })
+    }
+
+    fn outside_of_slots<'s>(&self, service: &'s Service) -> Option<&'s Ready> {
+        let carried = service.fresh.get_or_init(|| {
+            let ready = service.in_slots.as_ref()?;
+            let component = Cache::carry(&ready.component, &self.fresh.engine)?;
+            self.fresh.ready(component, service.chance_allowed).ok()
+        });
+        carried.as_ref()
+    }
+}
+
+/// What a call is given, in whichever arena it runs.
+struct Asked<'c, P> {
+    limits: &'c Limits,
+    entropy: Option<Arc<Entropy>>,
+    parameters: P,
+    started: Instant,
 }
 
 /// A call that has ended.
@@ -154,20 +245,6 @@ struct Finished<R> {
     fuel_used: u64,
     duration: Duration,
     log: Vec<String>,
-}
-
-fn invoke<P, R>(
-    service: &Service,
-    store: &mut Store<Call>,
-    function: &ComponentExportIndex,
-    parameters: P,
-) -> wasmtime::Result<R>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift + 'static,
-{
-    let instance = service.instance.instantiate(&mut *store)?;
-    instance.get_typed_func::<P, R>(&mut *store, function)?.call(store, parameters)
 }
 
 impl Runtime for WasmRuntime {
@@ -187,17 +264,12 @@ impl Runtime for WasmRuntime {
         }
         let schemas = Schemas::compile(manifest)
             .map_err(|error| Refusal::Schemas { reason: brief(&error.to_string()) })?;
-        let compiled = self.compile(&module.hash, component)?;
         let by_method = |task: &althing_manifest::Task| task.verification == Verification::Method;
-        let exports =
-            inspect::check_type(&self.engine, &compiled, manifest.tasks.iter().any(by_method))?;
-        let instance = self
-            .linker
-            .instantiate_pre(&compiled)
-            .map_err(|error| Refusal::DoesNotCompile { reason: brief(&format!("{error:#}")) })?;
+        let chance_allowed = manifest.tasks.iter().any(by_method);
+        let (in_slots, fresh) = self.ready(&module.hash, component, chance_allowed)?;
         let manifest = manifest.clone();
         let used = AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed));
-        self.insert(*service, Service { manifest, schemas, instance, exports, used });
+        self.insert(*service, Service { manifest, schemas, chance_allowed, in_slots, fresh, used });
         Ok(())
     }
 
@@ -322,7 +394,7 @@ fn tell(what: &str, violation: &Violation) -> String {
 }
 
 /// The first words of a text that a stranger may have written.
-fn brief(text: &str) -> String {
+pub(crate) fn brief(text: &str) -> String {
     const CHARACTERS_MAX: usize = 300;
     text.chars().take(CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

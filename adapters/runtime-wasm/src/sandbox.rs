@@ -19,7 +19,7 @@ const LOG_CHARACTERS_MAX: usize = 512;
 /// Most bytes that one call of `chance` gives.
 const CHANCE_BYTES_MAX: u32 = 4096;
 /// Most elements in all tables: they live outside of the linear memory.
-const TABLE_ELEMENTS_MAX: usize = 100_000;
+pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
 const INSTANCES_MAX: usize = 32;
 /// What a call may move between service and node beside its outputs.
 const HOST_BYTES_MAX: usize = 1 << 20;
@@ -137,6 +137,15 @@ pub(crate) fn unfinished(store: &mut Store<Call>, error: &wasmtime::Error) -> Un
             Unfinished::Failed(Failure::BadOutput)
         }
     }
+}
+
+/// Why a call did not even begin. What is wrong with the service itself was found when it was linked.
+pub(crate) fn not_begun(store: &mut Store<Call>, error: &wasmtime::Error) -> Unfinished {
+    if store.data().stopped.is_none() && !error.is::<Trap>() {
+        store.data_mut().say(&format!("the machine cannot begin the call: {error}"));
+        return Unfinished::Inconclusive(Doubt::ServiceUnavailable);
+    }
+    unfinished(store, error)
 }
 
 impl Call {

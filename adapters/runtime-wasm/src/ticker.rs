@@ -1,10 +1,10 @@
-//! Advances an engine's epoch while calls are running, and sleeps while none is.
+//! Advances engines' epochs while calls are running, and sleeps while none is.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::Engine;
+use wasmtime::{Engine, EngineWeak};
 
 /// Resolution of the limits of wall time.
 pub const TICK_MS: u32 = 10;
@@ -32,12 +32,13 @@ struct State {
 pub(crate) struct Running<'t>(&'t Shared);
 
 impl Ticker {
-    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub(crate) fn start<'e>(engines: impl Iterator<Item = &'e Engine>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (ticking, engine) = (Arc::clone(&shared), engine.weak());
+        let (ticking, engines): (_, Vec<EngineWeak>) =
+            (Arc::clone(&shared), engines.map(Engine::weak).collect());
         let tick = move || {
             ticking.tick(|| {
-                if let Some(engine) = engine.upgrade() {
+                for engine in engines.iter().filter_map(EngineWeak::upgrade) {
                     engine.increment_epoch();
                 }
             });

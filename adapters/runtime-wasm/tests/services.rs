@@ -64,13 +64,58 @@ fn floats_that_are_no_numbers_have_one_form() {
 }
 
 #[test]
+fn a_call_finds_nothing_of_the_one_before_it_in_its_slot() {
+    // One slot, so that each call gets the memory of the one before.
+    for slots in [1, 0] {
+        let node = Node::with_slots(7, slots);
+        node.prepare(&HOSTILE);
+        for _ in 0..5 {
+            let run = node.task(&HOSTILE, "leave_traces", "{}");
+            assert_eq!(text(&run), "0 calls, 0 bytes", "{slots} slots");
+            assert!(node.task(&HOSTILE, "eat_memory", "{}").result.is_err());
+        }
+    }
+}
+
+#[test]
+fn calls_for_which_no_slot_is_free_end_as_the_others_do() {
+    let node = Node::with_slots(7, 1);
+    node.prepare(&HOSTILE);
+    let alone = node.task(&HOSTILE, "leave_traces", "{}");
+    std::thread::scope(|threads| {
+        // One of them is in the slot for as long as its fuel lasts.
+        let spinning: Vec<_> =
+            (0..2).map(|_| threads.spawn(|| node.task(&HOSTILE, "spin", "{}"))).collect();
+        while spinning.iter().any(|thread| !thread.is_finished()) {
+            let beside = node.task(&HOSTILE, "leave_traces", "{}");
+            assert_eq!((&beside.result, beside.fuel_used), (&alone.result, alone.fuel_used));
+        }
+        for thread in spinning {
+            assert_eq!(thread.join().unwrap().result, Err(FAILED(Failure::OutOfFuel)));
+        }
+    });
+}
+
+#[test]
+fn what_a_service_does_is_the_same_in_a_slot_and_outside_of_them() {
+    let (one, other) = (Node::with_slots(7, 4), Node::with_slots(7, 0));
+    one.prepare(&HOSTILE);
+    other.prepare(&HOSTILE);
+    both_do_the_same(&one, &other);
+}
+
+#[test]
 fn two_nodes_spend_the_same_fuel_and_return_the_same_bits() {
-    let (one, other) = (Node::with(&HOSTILE), Node::with(&HOSTILE));
+    both_do_the_same(&Node::with(&HOSTILE), &Node::with(&HOSTILE));
+}
+
+fn both_do_the_same(one: &Node, other: &Node) {
     for (task, input) in [
         ("behave", "{}"),
         ("trap", "{}"),
         ("spin", "{}"),
         ("eat_memory", "{}"),
+        ("leave_traces", "{}"),
         ("large_output", r#"{"size":9999}"#),
         ("large_output", r#"{"size":20000}"#),
         ("nan", "{}"),

@@ -47,6 +47,7 @@ impl Service for Hostile {
             "chance" | "dice" => text("ok", &format!("{:?}", althing_sdk::chance(8))),
             "greedy_dice" => text("ok", &althing_sdk::chance(u32::MAX).len().to_string()),
             "disk" => text("ok", &disk()),
+            "leave_traces" => text("ok", &leave_traces()),
             _ => Err(GaveUp::unknown_task(name)),
         }
     }
@@ -105,6 +106,37 @@ fn nan() -> String {
         black_box(-1.0_f64).sqrt().to_bits(),
         single.to_bits()
     )
+}
+
+/// What earlier calls have left behind, wherever a service can write: nothing, or the node has mixed calls up.
+#[cfg(target_arch = "wasm32")]
+fn leave_traces() -> String {
+    use core::arch::wasm32::memory_grow;
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    const PAGES: usize = 64;
+    const PAGE_BYTES: usize = 64 << 10;
+
+    let earlier = CALLS.fetch_add(1, Ordering::Relaxed);
+    let first = memory_grow(0, PAGES).saturating_mul(PAGE_BYTES);
+    let mut dirty = 0;
+    // One byte of each KiB: more than what a node keeps of a memory for the next call.
+    for offset in (0..PAGES * PAGE_BYTES).step_by(1024) {
+        let byte = core::ptr::without_provenance_mut::<u8>(first + offset);
+        // SAFETY: these pages were added to the memory just now, and nobody else knows of them.
+        unsafe {
+            dirty += u32::from(byte.read_volatile() != 0);
+            byte.write_volatile(0xa5);
+        }
+    }
+    format!("{earlier} calls, {dirty} bytes")
+}
+
+/// A service has no other memory.
+#[cfg(not(target_arch = "wasm32"))]
+fn leave_traces() -> String {
+    String::new()
 }
 
 fn chatter() -> Result<Outcome, GaveUp> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use althing_manifest::{Limits, Manifest, ServiceFile};
-use althing_runtime_wasm::{Entropy, WasmRuntime};
+use althing_runtime_wasm::{Entropy, SLOTS, WasmRuntime};
 use althing_types::{Hash, Name, keccak};
 use althing_work::{Runtime as _, TaskRun};
 use tempfile::TempDir;
@@ -77,8 +77,13 @@ pub(crate) fn entropy(seed: u8) -> Arc<Entropy> {
 
 impl Node {
     pub(crate) fn start(seed: u8) -> Self {
+        Self::with_slots(seed, SLOTS)
+    }
+
+    pub(crate) fn with_slots(seed: u8, slots: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = WasmRuntime::open(&folder.path().join("cache"), entropy(seed)).unwrap();
+        let cache = folder.path().join("cache");
+        let runtime = WasmRuntime::with_slots(&cache, entropy(seed), slots).unwrap();
         Self { runtime, folder }
     }
 

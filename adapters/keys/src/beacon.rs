@@ -58,9 +58,15 @@ impl BeaconSecret {
         BeaconKey(self.pair.public.to_bytes())
     }
 
-    /// The value for `input` and its proof; equal calls give equal bytes.
+    /// The proof of the value for `input`; equal calls give equal bytes.
     #[must_use]
     pub fn prove(&self, input: &Hash) -> BeaconProof {
+        self.evaluate(input).1
+    }
+
+    /// The value for `input`, as whoever verifies finds it, and its proof.
+    #[must_use]
+    pub fn evaluate(&self, input: &Hash) -> (Hash, BeaconProof) {
         let input = signing_context(INPUT_LABEL).bytes(&input.0);
         let extra = attach_rng(signing_context(PROOF_LABEL).bytes(b""), Derandomized);
         let (value, proof, _) = self.pair.vrf_sign_extra(input, extra);
@@ -68,7 +74,7 @@ impl BeaconSecret {
         let (first, second) = bytes.split_at_mut(32);
         first.copy_from_slice(value.to_preout().as_bytes());
         second.copy_from_slice(&proof.to_bytes());
-        BeaconProof(bytes)
+        (hash_of(&value), BeaconProof(bytes))
     }
 }
 

@@ -44,7 +44,8 @@ fn another_key_input_or_height_gives_another_value() {
 #[test]
 fn a_proof_is_refused_under_another_key_or_input() {
     let (one, two, input) = (secret(1), secret(2), keccak(&[b"input"]));
-    let proof = one.prove(&input);
+    let (evaluated, proof) = one.evaluate(&input);
+    assert_eq!(Secp256k1.beacon(&one.key(), &input, &proof), Some(evaluated));
     assert_eq!(Secp256k1.beacon(&two.key(), &input, &proof), None);
     assert_eq!(Secp256k1.beacon(&one.key(), &keccak(&[b"other"]), &proof), None);
     assert!(Secp256k1.beacon(&one.key(), &input, &proof).is_some());

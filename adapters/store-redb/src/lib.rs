@@ -1,7 +1,9 @@
-//! The replica's durable storage: one redb file for what is committed, two small logs for proposals.
+//! The replica's durable storage: one redb file for what is committed, small logs for what is new.
 //!
 //! ```text
-//!   commit ─────────► chain.redb      state, decided heights, archive, tip: one transaction a height
+//!   commit ──┬──────► commits         overwritten in place, one fsync a height
+//!            └──────► chain.redb      state, decided heights, archive, tip: one transaction a height,
+//!                                     durable every 64 heights (a checkpoint)
 //!   keep_proposal ──► proposals.{0,1} overwritten in place, one fsync a proposal, nothing on commit
 //!
 //!   open ──► tip ──► boot_tree: every value read, checked and hashed ──► compare the root
@@ -19,10 +21,11 @@
 //!   in the root, a hidden block is missed by its height; a hidden record of the archive reads as
 //!   `None`.
 //! - Source: the port, [`althing_replica::store`]; `docs/adr/0002-state-tree.md` for the numbers.
-//!   Commits have two phases and record the allocator's state (`quick_repair`): opening after a
-//!   crash takes milliseconds at any size, and never falls back to an earlier height.
+//!   Checkpoints have two phases and record the allocator's state (`quick_repair`): opening after a
+//!   crash takes milliseconds at any size. `docs/adr/0013-checkpoints.md` for the log of commits.
 
 mod boot;
+mod commits;
 mod error;
 mod log;
 mod record;
@@ -39,6 +42,7 @@ use redb::{
     StorageBackend, TableDefinition,
 };
 
+use crate::commits::{Changes, CommitLog, HEIGHTS_MAX};
 use crate::error::{corrupt, failed, guarded};
 use crate::log::ProposalLog;
 
@@ -52,12 +56,23 @@ const FORMAT: &[u8] = b"althing store 1";
 /// Memory for redb's pages: about a million entries of state stay in it.
 const CACHE_BYTES: usize = 512 << 20;
 
+/// The logs beside redb.
+#[derive(Debug)]
+pub struct Logs {
+    /// For heights between two checkpoints.
+    pub commits: Box<dyn StorageBackend>,
+    /// For proposals: the one in use, and the one that they move to.
+    pub proposals: [Box<dyn StorageBackend>; 2],
+    /// Heights from one checkpoint to the next; with 1 each is one.
+    pub heights_max: u32,
+}
+
 /// One chain's durable storage on this node.
 #[derive(Debug)]
 pub struct RedbStore {
     database: Closing,
     /// Held while a height is written.
-    writing: Mutex<()>,
+    commits: Mutex<CommitLog>,
     committed: RwLock<Committed>,
     log: Mutex<ProposalLog>,
     /// Keeps other processes out of the folder; let go last.
@@ -148,45 +163,49 @@ impl RedbStore {
                 FileBackend::new(file).map_err(|error| failed("opening", error.into()))?;
             Ok(Box::new(backend))
         };
-        let logs = [log("proposals.0")?, log("proposals.1")?];
+        let proposals = [log("proposals.0")?, log("proposals.1")?];
+        let logs = Logs { commits: log("commits")?, proposals, heights_max: HEIGHTS_MAX };
         // New files must not be lost with the folder's entry.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
         Self::from_parts(database, logs, Some(lock))
     }
 
-    /// Opens a store on other media, such as a simulated disk: one for what is committed, two for
-    /// proposals.
+    /// Opens a store on other media, such as a simulated disk.
     ///
     /// Unlike [`open`](Self::open), making a new store this way does not survive a loss of power.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn with_backends(
-        chain: impl StorageBackend,
-        proposals: [Box<dyn StorageBackend>; 2],
-    ) -> Result<Self, StoreError> {
+    pub fn with_backends(chain: impl StorageBackend, logs: Logs) -> Result<Self, StoreError> {
         let database = guarded("opening", || {
             let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(chain);
             let database = database.map_err(|error| failed("opening", error.into()))?;
             create_tables(&database).map_err(|error| failed("opening", error))?;
             Ok(database)
         })?;
-        Self::from_parts(database, proposals, None)
+        Self::from_parts(database, logs, None)
     }
 
-    fn from_parts(
-        database: Database,
-        logs: [Box<dyn StorageBackend>; 2],
-        lock: Option<File>,
-    ) -> Result<Self, StoreError> {
+    fn from_parts(database: Database, logs: Logs, lock: Option<File>) -> Result<Self, StoreError> {
         let database = Closing(Some(database));
         guarded("opening", move || {
+            let checkpoint = Committed::read(&database)?.tip.map(|tip| tip.height);
+            let Logs { commits, proposals, heights_max } = logs;
+            let (mut commits, missing) = CommitLog::open(commits, heights_max, checkpoint)?;
+            let missing: Vec<Changes<'_>> =
+                missing.iter().map(|changes| Changes::decode(changes)).collect::<Result<_, _>>()?;
+            if !missing.is_empty() {
+                let write = write(&database, &missing, Durability::Immediate);
+                write.map_err(|error| failed("opening", error))?;
+            }
+            drop(missing);
+            commits.restart();
             let committed = Committed::read(&database)?;
             let height = committed.tip.map(|tip| tip.height);
-            let log = Mutex::new(ProposalLog::open(logs, height)?);
-            let committed = RwLock::new(committed);
-            Ok(Self { database, writing: Mutex::new(()), committed, log, _lock: lock })
+            let log = Mutex::new(ProposalLog::open(proposals, height)?);
+            let (commits, committed) = (Mutex::new(commits), RwLock::new(committed));
+            Ok(Self { database, commits, committed, log, _lock: lock })
         })
     }
 
@@ -198,41 +217,43 @@ impl RedbStore {
         let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
         guarded(operation, || read(&committed))
     }
+}
 
-    fn write(&self, commit: Commit<'_>) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.set_quick_repair(true);
-        {
-            let mut state = transaction.open_table(STATE)?;
-            let mut sealed = Vec::new();
-            for (key, value) in commit.writes {
-                match value {
-                    Some(value) => {
-                        record::seal(&[key], value, &mut sealed);
-                        state.insert(key.as_slice(), sealed.as_slice())?;
-                    }
-                    None => drop(state.remove(key.as_slice())?),
+/// Takes heights into redb, in one transaction.
+fn write(
+    database: &Database,
+    heights: &[Changes<'_>],
+    durability: Durability,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(durability)?;
+    transaction.set_quick_repair(matches!(durability, Durability::Immediate));
+    for changes in heights {
+        let mut state = transaction.open_table(STATE)?;
+        let mut sealed = Vec::new();
+        for (key, value) in &changes.writes {
+            match value {
+                Some(value) => {
+                    record::seal(&[key], value, &mut sealed);
+                    state.insert(*key, sealed.as_slice())?;
                 }
+                None => drop(state.remove(*key)?),
             }
-            let mut archive = transaction.open_table(ARCHIVE)?;
-            for (kind, id, value) in commit.archive {
-                let key = archive_key(*kind, id);
-                record::seal(&[&key], value, &mut sealed);
-                archive.insert(&key, sealed.as_slice())?;
-            }
-            if commit.tip.height > Height(0) {
-                let decided =
-                    record::encode_decided(commit.tip.height, commit.block, commit.certificate);
-                transaction.open_table(DECIDED)?.insert(commit.tip.height.0, decided.as_slice())?;
-            }
-            transaction
-                .open_table(META)?
-                .insert("tip", record::encode_tip(&commit.tip).as_slice())?;
         }
-        transaction.commit()?;
-        Ok(())
+        let mut archive = transaction.open_table(ARCHIVE)?;
+        for (key, value) in &changes.archive {
+            record::seal(&[key], value, &mut sealed);
+            archive.insert(key, sealed.as_slice())?;
+        }
+        let tip = &changes.tip;
+        if tip.height > Height(0) {
+            let decided = record::encode_decided(tip.height, changes.block, changes.certificate);
+            transaction.open_table(DECIDED)?.insert(tip.height.0, decided.as_slice())?;
+        }
+        transaction.open_table(META)?.insert("tip", record::encode_tip(tip).as_slice())?;
     }
+    transaction.commit()?;
+    Ok(())
 }
 
 impl Store for RedbStore {
@@ -303,7 +324,7 @@ impl Store for RedbStore {
     }
 
     fn commit(&self, commit: Commit<'_>) -> Result<(), StoreError> {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let height = commit.tip.height;
         if let Some(tip) = self.tip()?
             && tip.height.next() != height
@@ -311,10 +332,19 @@ impl Store for RedbStore {
             let message = format!("height {height} does not follow height {}", tip.height);
             return Err(StoreError::Io { operation: "committing", source: message.into() });
         }
-        guarded("committing", || self.write(commit).map_err(|error| failed("committing", error)))?;
+        let changes = Changes::from(&commit);
+        let kept = commits.append(&changes)?;
+        let durability = if kept { Durability::None } else { Durability::Immediate };
+        guarded("committing", || {
+            let written = write(&self.database, std::slice::from_ref(&changes), durability);
+            written.map_err(|error| failed("committing", error))
+        })?;
+        if !kept {
+            commits.restart();
+        }
         let committed = guarded("committing", || Committed::read(&self.database))?;
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = committed;
-        drop(writing);
+        drop(commits);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).forget(height)
     }
 

@@ -14,10 +14,11 @@ use althing_replica::OpenError;
 use althing_replica::store::{Store, StoreError};
 use althing_store_redb::RedbStore;
 use common::script::{Promises, Script, Stopped};
-use disk::Power;
+use disk::{Files, Power};
 
+/// So that of three heights some are in the log and one is a checkpoint.
 fn open(disk: &Power) -> Result<RedbStore, StoreError> {
-    RedbStore::with_backends(disk.file(0), [Box::new(disk.file(1)), Box::new(disk.file(2))])
+    disk.open(2)
 }
 
 fn live(script: &Script, disk: &Power, promises: &mut Promises) -> Result<(), Stopped> {
@@ -26,19 +27,14 @@ fn live(script: &Script, disk: &Power, promises: &mut Promises) -> Result<(), St
 }
 
 /// An empty store: making one is not safe from power losses on media that have no names.
-fn empty() -> [Vec<u8>; 3] {
+fn empty() -> Files {
     let disk = Power::default();
     drop(open(&disk).expect("the power is on"));
     disk.view()
 }
 
 /// Runs until the power fails; what is left of the disk in each of the ways that are tried.
-fn crash(
-    script: &Script,
-    files: [Vec<u8>; 3],
-    operation: u64,
-    promises: &mut Promises,
-) -> Vec<[Vec<u8>; 3]> {
+fn crash(script: &Script, files: Files, operation: u64, promises: &mut Promises) -> Vec<Files> {
     let disk = Power::with_files(files, Some(operation));
     match live(script, &disk, promises) {
         // Closing the store has operations of its own.
@@ -50,7 +46,7 @@ fn crash(
     [disk.synced(), disk.view()].into_iter().chain(torn).collect()
 }
 
-fn operations(script: &Script, files: [Vec<u8>; 3]) -> u64 {
+fn operations(script: &Script, files: Files) -> u64 {
     let disk = Power::with_files(files, None);
     live(script, &disk, &mut Promises::default()).unwrap();
     disk.operations()
@@ -79,7 +75,7 @@ fn a_power_loss_at_every_operation_of_three_heights_changes_no_root() {
 /// picks of what is left, or of its first operations; gives how often the chain was started a third time.
 fn twice(
     script: &Script,
-    files: &[Vec<u8>; 3],
+    files: &Files,
     first: u64,
     ways: std::ops::Range<usize>,
     seconds: Option<u64>,
@@ -102,7 +98,7 @@ fn twice(
 }
 
 /// Often nothing was on its way, and all that can be left is the same.
-fn different(mut left: Vec<[Vec<u8>; 3]>) -> Vec<[Vec<u8>; 3]> {
+fn different(mut left: Vec<Files>) -> Vec<Files> {
     left.sort_unstable();
     left.dedup();
     left

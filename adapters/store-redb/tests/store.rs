@@ -13,11 +13,14 @@ use std::thread;
 use althing_replica::store::{Commit, Store, StoreError, StoredProposal};
 use althing_store_redb::RedbStore;
 use althing_types::{Hash, Height};
-use chain::disk::{Power, next};
+use chain::disk::{Files, Power, next};
 use chain::{assert_holds, commit, proposal, state, tip};
 
+/// So that the same height is a checkpoint in one life and in the log in the next.
+const HEIGHTS_MAX: u32 = 3;
+
 fn open(disk: &Power) -> Result<RedbStore, StoreError> {
-    RedbStore::with_backends(disk.file(0), [Box::new(disk.file(1)), Box::new(disk.file(2))])
+    disk.open(HEIGHTS_MAX)
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn a_log_that_never_runs_empty_stays_bounded() {
         assert_eq!(store.proposals().unwrap(), [large(height + 1)]);
     }
     let files = disk.view();
-    assert!(files[1].len().max(files[2].len()) < 80 << 20, "60 proposals are 240 MiB");
+    assert!(files[2].len().max(files[3].len()) < 80 << 20, "60 proposals are 240 MiB");
     drop(store);
     let store = open(&Power::with_files(files, None)).unwrap();
     assert_eq!(store.proposals().unwrap(), [large(60)]);
@@ -260,7 +263,7 @@ fn nothing_acknowledged_is_lost_by_power_losses_at_random() {
 }
 
 /// Reads everything that a node reads at boot and after; false if the damage was found.
-fn reads_the_truth(files: [Vec<u8>; 3]) -> bool {
+fn reads_the_truth(files: Files) -> bool {
     let disk = Power::with_files(files, None);
     let read = || -> Result<(), StoreError> {
         let store = open(&disk)?;
@@ -293,7 +296,7 @@ fn a_flipped_byte_is_found_or_harmless_and_never_a_wrong_value() {
     let mut found = 0;
     let mut seed = 7;
     // Everywhere that something is stored, and some more.
-    let used: Vec<(usize, usize)> = (0..2)
+    let used: Vec<(usize, usize)> = (0..3)
         .flat_map(|file| files[file].iter().enumerate().map(move |(at, byte)| (file, at, *byte)))
         .filter(|(_, _, byte)| *byte != 0)
         .map(|(file, at, _)| (file, at))
@@ -306,6 +309,66 @@ fn a_flipped_byte_is_found_or_harmless_and_never_a_wrong_value() {
         found += u32::from(!reads_the_truth(damaged));
     }
     assert!(found > 50, "only {found} of 400 were found");
+}
+
+#[test]
+fn a_process_that_is_killed_loses_no_height_wherever_the_checkpoint_is() {
+    for heights_max in [1, 2, 3, 64] {
+        let disk = Power::default();
+        let store = disk.open(heights_max).unwrap();
+        for height in 0..=70 {
+            commit(&store, height).unwrap();
+            // What the disk has is all that a kill leaves: the store is not closed.
+            let left = Power::with_files(disk.view(), None);
+            let again = left.open(heights_max).unwrap();
+            assert_holds(&again, height).unwrap();
+            assert_eq!(again.boot_tree().unwrap().root(), tip(height).state_root);
+            commit(&again, height + 1).unwrap();
+            assert_holds(&again, height + 1).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_a_kept_height_is_found_and_in_the_last_one_costs_no_more_than_that() {
+    let disk = Power::default();
+    let store = disk.open(64).unwrap();
+    (0..=15).for_each(|height| commit(&store, height).unwrap());
+    let files = disk.view();
+    let used: Vec<usize> = (0..files[1].len()).filter(|at| files[1][*at] != 0).collect();
+    let (mut found, mut behind, mut seed) = (0, 0, 11);
+    for _ in 0..400 {
+        let at = used[usize::try_from(next(&mut seed) % used.len() as u64).unwrap()];
+        let mut damaged = files.clone();
+        damaged[1][at] ^= 1 << (next(&mut seed) % 8);
+        match Power::with_files(damaged, None).open(64) {
+            Err(StoreError::Corrupt { .. }) => found += 1,
+            Err(error) => panic!("damage must be called damage: {error:?}"),
+            Ok(store) => {
+                // Nothing came after the last one that could tell rot from a write that was torn.
+                assert_holds(&store, 14).unwrap();
+                behind += 1;
+            }
+        }
+    }
+    assert!(found > 300 && behind < 60, "{found} found, {behind} times one height behind");
+}
+
+#[test]
+fn a_height_too_large_for_the_log_is_a_checkpoint_with_all_before_it() {
+    let disk = Power::default();
+    let store = disk.open(64).unwrap();
+    (0..=3).for_each(|height| commit(&store, height).unwrap());
+    let large: BTreeMap<_, _> = [(b"large".to_vec(), Some(vec![7; 5 << 20]))].into();
+    let (block, empty): (&[u8], &[u8]) = (b"block", &[]);
+    let next = Commit { tip: tip(4), block, certificate: empty, writes: &large, archive: &[] };
+    store.commit(next).unwrap();
+    assert!(disk.view()[1].len() <= 4 << 20, "the log is bounded");
+    let again = Power::with_files(disk.view(), None).open(64).unwrap();
+    assert_eq!(again.tip().unwrap(), Some(tip(4)));
+    assert_eq!(again.read(b"large").unwrap().map(|value| value.len()), Some(5 << 20));
+    assert_eq!(again.decided(Height(4)).unwrap().unwrap().block, block);
+    assert!(again.decided(Height(3)).unwrap().is_some());
 }
 
 #[test]

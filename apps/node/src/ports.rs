@@ -6,7 +6,7 @@ use althing_consensus_malachite::ConsensusSigner;
 use althing_keys::{AccountKey, BeaconSecret};
 use althing_replica::{BeaconSigner, CommittedView, Reader};
 use althing_types::{
-    Address, BeaconProof, Hash, PublicKey, SignedTransaction, Transaction, VoteSignature,
+    Address, BeaconKey, BeaconProof, Hash, PublicKey, SignedTransaction, Transaction, VoteSignature,
 };
 use althing_work::port::{LedgerAccess, Newest, PortError, Submit, TransactionSigner};
 
@@ -44,8 +44,12 @@ impl TransactionSigner for Account {
 pub(crate) struct Beacon(pub(crate) BeaconSecret);
 
 impl BeaconSigner for Beacon {
-    fn prove(&self, input: &Hash) -> BeaconProof {
-        self.0.prove(input)
+    fn key(&self) -> BeaconKey {
+        self.0.key()
+    }
+
+    fn prove(&self, input: &Hash) -> (Hash, BeaconProof) {
+        self.0.evaluate(input)
     }
 }
 

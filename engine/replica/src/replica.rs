@@ -414,11 +414,11 @@ impl Application for Replica {
         let (Some(signer), Some(beacon_key)) = (&self.beacon, beacon_key) else {
             return Err(Fault::new(OPERATION, "this node is not a validator"));
         };
-        let beacon_proof = signer.prove(&input);
-        let beacon = self.rules.signatures.beacon(&beacon_key, &input, &beacon_proof);
-        let beacon = beacon.ok_or_else(|| {
-            Fault::new(OPERATION, "the node's beacon key is not the registered one")
-        })?;
+        if signer.key() != beacon_key {
+            let reason = "the node's beacon key is not the registered one";
+            return Err(Fault::new(OPERATION, reason));
+        }
+        let (beacon, beacon_proof) = signer.prove(&input);
         let time = (self.clock)().max(self.head.time().next());
         let draft = Draft { round, time, proposer, beacon };
         let bytes_max = self.config.block_bytes_max.min(BLOCK_BYTES_MAX);

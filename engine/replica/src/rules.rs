@@ -6,8 +6,8 @@ use std::sync::Arc;
 use althing_ledger::{Authenticated, Invalid};
 use althing_state::merkle::Range;
 use althing_types::{
-    BeaconProof, ChainId, Eip712, Genesis, Hash, Height, Signatures, SignedTransaction, TimeMs,
-    ValidatorSet, tagged,
+    BeaconKey, BeaconProof, ChainId, Eip712, Genesis, Hash, Height, Signatures, SignedTransaction,
+    TimeMs, ValidatorSet, tagged,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -18,8 +18,11 @@ pub type Clock = Box<dyn Fn() -> TimeMs + Send>;
 
 /// A validator's part of the random beacon.
 pub trait BeaconSigner: Send {
-    /// Proves the value of the validator's beacon key for `input`.
-    fn prove(&self, input: &Hash) -> BeaconProof;
+    /// The validator's beacon key.
+    fn key(&self) -> BeaconKey;
+
+    /// The value of the key for `input`, and its proof.
+    fn prove(&self, input: &Hash) -> (Hash, BeaconProof);
 }
 
 /// The chain's constants, shared by everybody who reads or verifies.

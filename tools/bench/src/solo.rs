@@ -8,8 +8,8 @@ use althing_replica::application::Application as _;
 use althing_replica::store::Store;
 use althing_replica::{BeaconSigner, Config, Ports, Reader, Replica, Subject};
 use althing_types::{
-    BeaconProof, BlockId, Certificate, CommitSignature, Eip712, Genesis, Hash, Height, Operation,
-    Round, Transaction, VoteKind, canonical,
+    BeaconKey, BeaconProof, BlockId, Certificate, CommitSignature, Eip712, Genesis, Hash, Height,
+    Operation, Round, Transaction, VoteKind, canonical,
 };
 use anyhow::{Context as _, Result, bail};
 
@@ -20,8 +20,12 @@ const RECEIPT_BYTES_MAX: usize = 1 << 20;
 struct Beacon(BeaconSecret);
 
 impl BeaconSigner for Beacon {
-    fn prove(&self, input: &Hash) -> BeaconProof {
-        self.0.prove(input)
+    fn key(&self) -> BeaconKey {
+        self.0.key()
+    }
+
+    fn prove(&self, input: &Hash) -> (Hash, BeaconProof) {
+        self.0.evaluate(input)
     }
 }
 

@@ -152,8 +152,13 @@ impl TransactionSigner for Signer {
 }
 
 impl BeaconSigner for Signer {
-    fn prove(&self, input: &Hash) -> BeaconProof {
-        beacon_proof(&self.key.beacon_key(), input)
+    fn key(&self) -> BeaconKey {
+        self.key.beacon_key()
+    }
+
+    fn prove(&self, input: &Hash) -> (Hash, BeaconProof) {
+        let key = self.key.beacon_key();
+        (beacon(&key, input), beacon_proof(&key, input))
     }
 }
 
@@ -183,9 +188,8 @@ mod tests {
     fn a_key_has_one_beacon_value_for_an_input() {
         let key = Key::new("node", 1);
         let signer = Signer::new(key, Eip712::new(ChainId(1)));
-        let proof = signer.prove(&Hash::ZERO);
-        let value = Simulated.beacon(&key.beacon_key(), &Hash::ZERO, &proof);
-        assert!(value.is_some());
+        let (value, proof) = signer.prove(&Hash::ZERO);
+        assert_eq!(Simulated.beacon(&key.beacon_key(), &Hash::ZERO, &proof), Some(value));
         let other = Key::new("node", 2).beacon_key();
         assert_eq!(Simulated.beacon(&other, &Hash::ZERO, &proof), None);
     }

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use althing_replica::store::StoreError;
+use althing_store_redb::{Logs, RedbStore};
 use redb::StorageBackend;
 
 /// What has been written since the last sync of a file.
@@ -22,12 +24,16 @@ struct Image {
 
 #[derive(Debug, Default)]
 struct Disk {
-    files: [Image; 3],
+    files: [Image; FILES],
     operations: u64,
     power_fails_at: Option<u64>,
 }
 
-/// Three files that share one power supply. A clone is the same disk.
+/// What lies in a store's files: redb's, the log of commits, two of proposals.
+pub(crate) type Files = [Vec<u8>; FILES];
+const FILES: usize = 4;
+
+/// Files that share one power supply. A clone is the same disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Power(Arc<Mutex<Disk>>);
 
@@ -44,7 +50,7 @@ pub(crate) fn next(seed: &mut u64) -> u64 {
 }
 
 impl Power {
-    pub(crate) fn with_files(files: [Vec<u8>; 3], power_fails_at: Option<u64>) -> Self {
+    pub(crate) fn with_files(files: Files, power_fails_at: Option<u64>) -> Self {
         let image = |bytes: Vec<u8>| Image { durable: bytes.clone(), view: bytes, pending: vec![] };
         let files = files.map(image);
         Self(Arc::new(Mutex::new(Disk { files, operations: 0, power_fails_at })))
@@ -54,8 +60,16 @@ impl Power {
         SimulatedFile(self.clone(), number)
     }
 
+    /// Opens the store on this disk.
+    pub(crate) fn open(&self, heights_max: u32) -> Result<RedbStore, StoreError> {
+        let proposals: [Box<dyn StorageBackend>; 2] =
+            [Box::new(self.file(2)), Box::new(self.file(3))];
+        let logs = Logs { commits: Box::new(self.file(1)), proposals, heights_max };
+        RedbStore::with_backends(self.file(0), logs)
+    }
+
     /// What the processes saw last.
-    pub(crate) fn view(&self) -> [Vec<u8>; 3] {
+    pub(crate) fn view(&self) -> Files {
         self.disk().files.clone().map(|file| file.view)
     }
 
@@ -65,13 +79,13 @@ impl Power {
     }
 
     /// What is left after the power failed if nothing since the last sync got through.
-    pub(crate) fn synced(&self) -> [Vec<u8>; 3] {
+    pub(crate) fn synced(&self) -> Files {
         self.disk().files.clone().map(|file| file.durable)
     }
 
     /// What is left after the power failed: of each write since the last sync all, nothing, or some
     /// sectors of 512 bytes.
-    pub(crate) fn after_power_loss(&self, seed: &mut u64) -> [Vec<u8>; 3] {
+    pub(crate) fn after_power_loss(&self, seed: &mut u64) -> Files {
         self.disk().files.clone().map(|file| {
             let mut left = file.durable;
             for pending in &file.pending {

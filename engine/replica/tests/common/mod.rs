@@ -18,11 +18,11 @@ use althing_replica::{
     Archived, BeaconSigner, Config, MemoryStore, OpenError, Ports, Replica, Subject,
 };
 use althing_types::{
-    Address, Amount, Answer, BasisPoints, BeaconProof, BlobRef, Block, BlockId, Call, Certificate,
-    ChainId, CommitSignature, Eip712, Endowment, EndpointId, Genesis, GenesisValidator, Hash,
-    Height, Nonce, Offer, Operation, Outcome, Parameters, Publish, Round, ServiceTerms,
-    SignedTransaction, TaskTerms, TimeMs, Transaction, Transfer, Verification, VoteKind, canonical,
-    keccak,
+    Address, Amount, Answer, BasisPoints, BeaconKey, BeaconProof, BlobRef, Block, BlockId, Call,
+    Certificate, ChainId, CommitSignature, Eip712, Endowment, EndpointId, Genesis,
+    GenesisValidator, Hash, Height, Nonce, Offer, Operation, Outcome, Parameters, Publish, Round,
+    ServiceTerms, SignedTransaction, TaskTerms, TimeMs, Transaction, Transfer, Verification,
+    VoteKind, canonical, keccak,
 };
 
 pub const CHAIN: ChainId = ChainId(7);
@@ -49,8 +49,12 @@ impl Signer {
 }
 
 impl BeaconSigner for Signer {
-    fn prove(&self, input: &Hash) -> BeaconProof {
-        self.0.prove(input)
+    fn key(&self) -> BeaconKey {
+        self.0.key()
+    }
+
+    fn prove(&self, input: &Hash) -> (Hash, BeaconProof) {
+        self.0.evaluate(input)
     }
 }
 

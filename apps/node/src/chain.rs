@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use althing_replica::{Committed, NotAdmitted, Reader, Refusal, Replica, SubmitError};
+use althing_replica::{Committed, Next, NotAdmitted, Reader, Refusal, Replica, SubmitError};
 use althing_types::{Hash, SignedTransaction, TimeMs};
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -34,6 +34,7 @@ pub(crate) struct Chain {
     pub(crate) reader: Reader,
     commits: broadcast::Sender<Arc<Committed>>,
     work: watch::Sender<bool>,
+    due: watch::Sender<Option<TimeMs>>,
     gossip: mpsc::Sender<Encoded>,
     /// Transactions that were first handed to this node, for which it feels responsible.
     own: Mutex<VecDeque<(Hash, Encoded)>>,
@@ -51,10 +52,11 @@ impl Chain {
         let (commits, _) = broadcast::channel(COMMITS_BUFFERED);
         let (gossip, to_gossip) = mpsc::channel(GOSSIP_BUFFERED);
         let (sender, work) = (commits.clone(), watch::Sender::new(false));
-        let known = work.clone();
+        let due = watch::Sender::new(None);
+        let (known, known_due) = (work.clone(), due.clone());
         // Both are told from the commit itself: consensus asks for work as soon as it has ended.
         replica.on_commit(Box::new(move |committed| {
-            tell_of_work(&known, committed.next.is_worth_making(clock::now()));
+            tell_of_work(&known, &known_due, committed.next);
             sender.send(Arc::new(committed)).ok(); // nobody listens during the start
         }));
         let reader = replica.reader();
@@ -63,6 +65,7 @@ impl Chain {
             reader,
             commits,
             work,
+            due,
             gossip,
             own: Mutex::default(),
         };
@@ -82,6 +85,11 @@ impl Chain {
     /// Follows whether there is something to put into a block.
     pub(crate) fn work(&self) -> watch::Receiver<bool> {
         self.work.subscribe()
+    }
+
+    /// Follows when the next deadline is due.
+    pub(crate) fn due(&self) -> watch::Receiver<Option<TimeMs>> {
+        self.due.subscribe()
     }
 
     /// Takes a transaction that was handed to this node, and passes it on; so too one that waits here
@@ -113,7 +121,9 @@ impl Chain {
         let transaction = self.reader.authenticate(bytes).map_err(NotAdmitted::Invalid)?;
         let mut replica = self.lock();
         let hash = replica.admit(transaction)?;
-        tell_of_work(&self.work, true);
+        if !*self.work.borrow() {
+            tell_of_work(&self.work, &self.due, replica.next()?);
+        }
         drop(replica);
         Ok((hash, bytes.into()))
     }
@@ -136,20 +146,22 @@ impl Chain {
         }
     }
 
-    /// Decides anew whether the next block is worth making; returns when the next deadline is due.
-    pub(crate) fn look_for_work(&self, now: TimeMs) -> Option<TimeMs> {
+    /// Decides anew whether the next block is worth making.
+    pub(crate) fn look_for_work(&self) {
         let replica = self.lock();
         // A state that cannot be read is a fault that the next block meets.
-        let next = replica.next().ok()?;
-        tell_of_work(&self.work, next.is_worth_making(now));
+        if let Ok(next) = replica.next() {
+            tell_of_work(&self.work, &self.due, next);
+        }
         drop(replica);
-        next.due
     }
 }
 
 /// To be called under the replica's lock: who looks for work meanwhile would take it back.
-fn tell_of_work(work: &watch::Sender<bool>, has_work: bool) {
+fn tell_of_work(work: &watch::Sender<bool>, due: &watch::Sender<Option<TimeMs>>, next: Next) {
+    let has_work = next.is_worth_making(clock::now());
     work.send_if_modified(|work| std::mem::replace(work, has_work) != has_work);
+    due.send_if_modified(|due| std::mem::replace(due, next.due) != next.due);
 }
 
 /// True if the transaction is no news, which is no error when it comes from a peer.

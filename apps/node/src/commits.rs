@@ -8,7 +8,7 @@ use std::time::Duration;
 use althing_api::wire;
 use althing_ledger::query;
 use althing_replica::Committed;
-use althing_types::{Address, Hash, TimeMs};
+use althing_types::{Address, Hash};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -27,33 +27,36 @@ pub(crate) async fn follow(
     events: broadcast::Sender<wire::Event>,
 ) {
     let mut commits = chain.commits();
-    let mut due = look(&chain).await;
+    let mut next_due = chain.due();
+    look(&chain).await;
     loop {
+        let due = *next_due.borrow_and_update();
         let sleep = due.map_or(NOTHING_DUE, |due| {
             Duration::from_millis(clock::now().until(due).max(1)).min(NOTHING_DUE)
         });
         tokio::select! {
             commit = commits.recv() => match commit {
                 Ok(committed) => {
-                    due = committed.next.due;
                     tell(&committed, &chain, &settled, &events);
                 }
                 Err(RecvError::Lagged(missed)) => {
-                    due = look(&chain).await;
+                    look(&chain).await;
                     events.send(wire::Event::Lagged { missed }).ok(); // nobody may be listening
                 }
                 Err(RecvError::Closed) => return,
             },
-            () = tokio::time::sleep(sleep) => due = look(&chain).await,
+            // Its end is the chain's, which the other branch hears of.
+            Ok(()) = next_due.changed() => {}
+            () = tokio::time::sleep(sleep) => look(&chain).await,
         }
     }
 }
 
-/// A deadline may have passed: asks anew for work, and when the next one is due.
-async fn look(chain: &Arc<Chain>) -> Option<TimeMs> {
+/// A deadline may have passed: asks anew for work.
+async fn look(chain: &Arc<Chain>) {
     let chain = chain.clone();
-    let looked = tokio::task::spawn_blocking(move || chain.look_for_work(clock::now())).await;
-    looked.ok().flatten()
+    // It fails only while the node ends.
+    tokio::task::spawn_blocking(move || chain.look_for_work()).await.ok();
 }
 
 fn tell(

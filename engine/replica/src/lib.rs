@@ -24,6 +24,7 @@
 pub mod application;
 mod boot;
 mod commit;
+mod companions;
 pub mod context;
 mod event_words;
 mod execute;

@@ -14,6 +14,7 @@ use althing_types::{
 use crate::application::{Application, Fault};
 use crate::boot::{self, OpenError};
 use crate::commit::{Commitment, commitment};
+use crate::companions;
 use crate::execute::{Draft, OnRefusal, Outcome, beacon_input, header, run, untrusted};
 use crate::mempool::{Limits, Mempool, NotAdmitted, Refusal};
 use crate::proposal::{self, BadBlock, Candidate, Decoded, check_moment};
@@ -93,9 +94,10 @@ pub struct Committed {
 /// What the next block is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// Transactions wait for it.
+    /// Transactions wait for it, and for nothing else.
     pub ready: bool,
-    /// When the state's earliest deadline is due.
+    /// When the state's earliest deadline is due, or the words of a committee have waited long enough
+    /// for the others'.
     pub due: Option<TimeMs>,
 }
 
@@ -145,6 +147,8 @@ pub struct Replica {
     head: Arc<Head>,
     reader: Reader,
     mempool: Mempool,
+    /// Until when what waits may wait for companions; `None` if nothing waits.
+    gathering: Option<TimeMs>,
     candidates: BTreeMap<BlockId, Candidate>,
     /// The block that came last, until it is checked: it need not be decoded a second time.
     decoded: Option<(BlockId, Decoded)>,
@@ -186,6 +190,7 @@ impl Replica {
             head,
             reader,
             mempool,
+            gathering: None,
             candidates,
             decoded: None,
             outcomes: VecDeque::new(),
@@ -236,6 +241,7 @@ impl Replica {
         }
         let account = query::account(&self.head.view, &transaction.account()).map_err(untrusted)?;
         self.mempool.insert(transaction, &account, self.head.next_height())?;
+        self.gathering.get_or_insert_with(|| (self.clock)().after(companions::GATHER_MS));
         Ok(hash)
     }
 
@@ -246,10 +252,19 @@ impl Replica {
     /// A [`Fault`] if the state cannot be read.
     pub fn next(&self) -> Result<Next, Fault> {
         let entries = self.head.view.range(keys::DUE, None, 1).map_err(untrusted)?;
-        Ok(Next {
-            ready: self.mempool.has_ready(self.head.next_height()),
-            due: entries.first().and_then(|(key, _)| keys::due_time(key)),
-        })
+        let due = entries.first().and_then(|(key, _)| keys::due_time(key));
+        let height = self.head.next_height();
+        let ready = self.mempool.has_ready(height);
+        if ready
+            && let Some(until) = self.gathering
+            && (self.clock)() < until
+            && self.mempool.len() <= companions::TRANSACTIONS_MAX
+            && companions::are_missing(&self.mempool.reap(height, usize::MAX), &self.head.view)
+                .map_err(untrusted)?
+        {
+            return Ok(Next { ready: false, due: Some(due.map_or(until, |due| due.min(until))) });
+        }
+        Ok(Next { ready, due })
     }
 
     /// Evidence against validators, to be submitted as transactions.
@@ -546,6 +561,8 @@ impl Application for Replica {
         self.decoded = None;
         self.outcomes.clear();
         self.mempool.committed(height, transactions.iter().map(|t| &**t));
+        let waits = !self.mempool.is_empty();
+        self.gathering = waits.then(|| (self.clock)().after(companions::GATHER_MS));
         if self.listener.is_some() {
             let next = self.next()?;
             let accuses = !self.evidence.is_empty();

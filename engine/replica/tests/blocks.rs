@@ -9,12 +9,13 @@ use althing_keys::Secp256k1;
 use althing_ledger::{Invalid, audit, query};
 use althing_replica::application::Application as _;
 use althing_replica::store::Store;
-use althing_replica::{BadBlock, DRIFT_MS_MAX, MemoryStore, Next, Ports, Replica};
+use althing_replica::{BadBlock, DRIFT_MS_MAX, MemoryStore, Next, Ports, Replica, Subject};
 use althing_state::View as _;
 use althing_types::{
-    Address, Amount, BeaconKey, BeaconProof, Block, BlockId, Bond, ChainId, EndpointId, Evidence,
-    Hash, Header, Height, Nonce, Operation, PublicKey, RecoverableSignature, Round, Signatures,
-    SignedTransaction, SignedVote, TimeMs, VoteKind, VoteSignature,
+    Address, Amount, BeaconKey, BeaconProof, BlobRef, Block, BlockId, Bond, ChainId, Claim,
+    EndpointId, Evidence, Hash, Header, Height, Nonce, Opening, Operation, Outcome, PublicKey,
+    RecoverableSignature, Reveal, Round, Seal, Signatures, SignedTransaction, SignedVote, TimeMs,
+    VoteKind, VoteSignature, commitment,
 };
 use common::{World, account, draft, fault, transaction, transfer, validator_key};
 
@@ -62,7 +63,7 @@ fn a_lone_replica_makes_blocks() {
     assert_eq!(head.view.root(), second.header.state_root);
     let receiver = query::account(&head.view, &account(1).address()).unwrap();
     assert_eq!(receiver.balance, Amount::from_base_units(1_000_000_500));
-    assert!(reader.archived(&althing_replica::Subject::Transaction(hash)).unwrap().is_some());
+    assert!(reader.archived(&Subject::Transaction(hash)).unwrap().is_some());
     let (block, certificate) = reader.decided(Height(1)).unwrap().unwrap();
     assert_eq!((block, certificate.block), (first.clone(), first.header.id()));
     let (bytes, _) = world.nodes[0].replica.decided(Height(1)).unwrap().unwrap();
@@ -490,6 +491,70 @@ fn a_commit_tells_whether_the_next_block_is_worth_making() {
     let next = Next { ready: false, due: Some(due) };
     assert!(next.is_worth_making(due) && !next.is_worth_making(TimeMs(due.0 - 1)));
     assert!(Next { ready: true, due: None }.is_worth_making(TimeMs(0)));
+}
+
+#[test]
+fn the_words_of_a_committee_wait_for_one_another_a_little_and_for_nothing_else() {
+    let mut world = World::new(3);
+    let id = world.draw_one_execution(2, 2);
+    let members = world.members(&id);
+    assert_eq!(members.len(), 3);
+    let next = |world: &World| world.nodes[0].replica.next().unwrap();
+    let now = |world: &World| world.time.now();
+    let deadline = next(&world).due.expect("the committee has a deadline");
+    let outcome = Outcome::Returned {
+        status: "done".parse().unwrap(),
+        output: BlobRef::of(b"{}"),
+        keys: Vec::new(),
+    };
+    let openings: Vec<Opening> = (0..3)
+        .map(|salt| Opening { claim: Claim::Outcome(outcome.clone()), salt: Hash([salt; 32]) })
+        .collect();
+    let seal = |member: usize| {
+        let commitment = commitment(&id, 0, &members[member].address(), &openings[member]);
+        Operation::Seal(Seal { execution: id, round: 0, commitment })
+    };
+    let reveal = |member: usize| {
+        let opening = openings[member].clone();
+        Operation::Reveal(Reveal { execution: id, round: 0, opening })
+    };
+    for word in [&seal as &dyn Fn(usize) -> Operation, &reveal] {
+        let begun = now(&world);
+        world.ask(&members[0], word(0));
+        let waits = Next { ready: false, due: Some(TimeMs(begun.0 + 4)) };
+        assert_eq!(next(&world), waits);
+        world.time.add(3);
+        world.ask(&members[1], word(1));
+        // Who comes later does not begin the wait anew.
+        assert_eq!(next(&world), waits);
+        assert!(!next(&world).is_worth_making(now(&world)));
+        world.time.add(1);
+        assert!(next(&world).is_worth_making(now(&world)), "who is late is not waited for");
+        world.ask(&members[2], word(2));
+        assert!(next(&world).ready);
+        world.round();
+        assert!(!next(&world).ready);
+    }
+    assert!(world.archived(Subject::Execution(id)).is_some(), "it is settled");
+    assert!(deadline > now(&world));
+}
+
+#[test]
+fn all_words_of_a_committee_or_anything_else_beside_one_are_worth_a_block_at_once() {
+    let mut world = World::new(3);
+    let id = world.draw_one_execution(2, 2);
+    let members = world.members(&id);
+    let seal = |byte| Seal { execution: id, round: 0, commitment: Hash([byte; 32]) };
+    world.ask(&members[0], Operation::Seal(seal(1)));
+    assert!(!world.nodes[0].replica.next().unwrap().ready);
+    world.ask(&account(3), transfer(&account(4), 5));
+    assert!(world.nodes[0].replica.next().unwrap().ready);
+    world.round();
+    world.ask(&members[1], Operation::Seal(seal(2)));
+    assert!(!world.nodes[0].replica.next().unwrap().ready);
+    // The first has sealed in the block before: with the third nobody is missing.
+    world.ask(&members[2], Operation::Seal(seal(3)));
+    assert!(world.nodes[0].replica.next().unwrap().ready);
 }
 
 #[test]

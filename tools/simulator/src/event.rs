@@ -41,6 +41,8 @@ pub(crate) enum Event {
     Happens(usize),
     /// A program tells its node of an occurrence.
     Told { node: usize, occurrence: usize },
+    /// The words of a committee have waited long enough for the others'.
+    Look { node: usize, life: u32 },
     /// A file is asked for again.
     Fetch { node: usize, life: u32, number: u64 },
     /// Time passes for a node.

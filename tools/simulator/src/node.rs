@@ -21,7 +21,7 @@ use althing_ledger::{OfferStatus, ValidatorStatus, query};
 use althing_network::Lane;
 use althing_replica::application::Fault;
 use althing_replica::{
-    Committed, Config, Next, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
+    Committed, Config, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
 };
 use althing_types::{
     Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Observe, Offer, Operation, Resume,
@@ -70,6 +70,8 @@ pub(crate) enum Deed {
     Keep(u64),
     /// Its observations are written after this long, in microseconds.
     Note(u64),
+    /// Looks for work again after this long, in microseconds.
+    Look(u64),
     /// Asks for a file again after this long, in microseconds.
     Fetch(u64, u64),
 }
@@ -215,8 +217,9 @@ pub(crate) struct Running {
     /// Transactions that were first handed to this node.
     own: VecDeque<(Hash, Bytes)>,
     to_pass_on: Vec<Bytes>,
-    due: Option<TimeMs>,
     work: bool,
+    /// The moment for which it has asked to be woken.
+    look: Option<TimeMs>,
     ticks: u64,
     /// What its owner does, if the owner changes its stake.
     owner: Option<Random>,
@@ -266,8 +269,8 @@ impl Running {
             worker,
             own: VecDeque::new(),
             to_pass_on: Vec::new(),
-            due: None,
             work: false,
+            look: None,
             ticks: 0,
             owner: (node.setup.churn && node.part.is_honest())
                 .then(|| Random::new(seed ^ (node.key as u64) << 32 ^ u64::from(node.life))),
@@ -277,7 +280,6 @@ impl Running {
 
     fn begin(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
         let mut effects = Vec::new();
-        self.due = self.engine.application().next()?.due;
         self.engine.start(self.clock.time.duration(), &mut effects)?;
         carry_out(effects, deeds);
         self.worker.begin(&self.reader, self.clock.time.us(), deeds)?;
@@ -495,12 +497,11 @@ impl Running {
     // What follows from it.
 
     /// Tells the worker of commits, submits what it says, and looks for work, until nothing changes.
-    fn settle(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
+    pub(crate) fn settle(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
         loop {
             while let Some(committed) = self.next_commit() {
                 let now_us = self.clock.time.us();
                 self.worker.hear(&committed, &self.reader, now_us, deeds)?;
-                self.due = committed.next.due;
                 self.committed.push(committed);
             }
             for evidence in self.engine.application_mut().take_evidence() {
@@ -536,9 +537,16 @@ impl Running {
 
     /// Tells consensus whether the next block is worth making; true if that changed.
     fn look_for_work(&mut self, deeds: &mut Vec<Deed>) -> Result<bool, Fault> {
-        let height = self.reader.head().next_height();
-        let ready = self.engine.application().mempool().has_ready(height);
-        let work = Next { ready, due: self.due }.is_worth_making(self.clock.now());
+        let (next, now) = (self.engine.application().next()?, self.clock.now());
+        let work = next.is_worth_making(now);
+        // What is due later than a tick is found by one.
+        if let Some(due) = next.due.filter(|due| !work && self.look != Some(*due)) {
+            let after_us = now.until(due).saturating_mul(1_000);
+            if after_us < TICK_US {
+                self.look = Some(due);
+                deeds.push(Deed::Look(after_us));
+            }
+        }
         if work == self.work {
             return Ok(false);
         }

@@ -258,6 +258,10 @@ impl Simulation {
                 self.trace.event(now_us, node, 14, &[]);
                 self.with(node, life, |running, deeds| running.keep(deeds));
             }
+            Event::Look { node, life } => {
+                self.trace.event(now_us, node, 22, &[]);
+                self.with(node, life, |running, deeds| running.settle(deeds));
+            }
             Event::Fetch { node, life, number } => {
                 self.trace.event(now_us, node, 15, &number.to_be_bytes());
                 self.with(node, life, |running, deeds| running.fetched(number, None, deeds));
@@ -358,6 +362,9 @@ impl Simulation {
             }
             Deed::Note(after_us) => {
                 self.queue.push(now_us + after_us, Event::Note { node, life });
+            }
+            Deed::Look(after_us) => {
+                self.queue.push(now_us + after_us, Event::Look { node, life });
             }
             Deed::Fetch(after_us, number) => {
                 self.queue.push(now_us + after_us, Event::Fetch { node, life, number });

@@ -279,9 +279,9 @@ impl World {
         }
     }
 
-    /// A service, offered by all validators' accounts, called once without checkers and answered:
-    /// the execution's id, once it is settled.
-    pub fn settle_one_execution(&mut self) -> Hash {
+    /// A service, offered by all validators' accounts, called once: the execution's id, once its
+    /// committee is drawn.
+    pub fn draw_one_execution(&mut self, checkers: u16, quorum: u16) -> Hash {
         let service = service();
         self.ask(&account(0), Operation::Publish(Publish { terms: service.clone().into() }));
         for number in 0..self.nodes.len() as u64 {
@@ -296,21 +296,34 @@ impl World {
             self.ask(&key, Operation::Offer(offer));
         }
         self.round();
-        let call = self.ask(&account(1), Operation::Call(call(service.id())));
+        let call = Call { checkers, quorum, ..call(service.id()) };
+        let call = self.ask(&account(1), Operation::Call(call));
         self.round();
         let OperationResult::Created(id) = self.result(call) else {
             panic!("the call was rejected: {:?}", self.result(call));
         };
         self.round();
-        let execution = self.nodes[0].replica.reader().execution(&id).unwrap().unwrap();
-        let executor = execution.members[0].node;
-        let key = (0..10).map(validator_key).find(|key| key.address() == executor).unwrap();
+        id
+    }
+
+    /// The keys of an execution's members, the executor's first.
+    pub fn members(&self, id: &Hash) -> Vec<AccountKey> {
+        let execution = self.nodes[0].replica.reader().execution(id).unwrap().unwrap();
+        let key = |node| (0..10).map(validator_key).find(|key| key.address() == node).unwrap();
+        execution.members.iter().map(|member| key(member.node)).collect()
+    }
+
+    /// A service, offered by all validators' accounts, called once without checkers and answered:
+    /// the execution's id, once it is settled.
+    pub fn settle_one_execution(&mut self) -> Hash {
+        let id = self.draw_one_execution(0, 0);
         let outcome = Outcome::Returned {
             status: "done".parse().unwrap(),
             output: BlobRef::of(b"{\"total\":42}"),
             keys: Vec::new(),
         };
-        self.ask(&key, Operation::Answer(Answer { execution: id, round: 0, outcome }));
+        let executor = self.members(&id).remove(0);
+        self.ask(&executor, Operation::Answer(Answer { execution: id, round: 0, outcome }));
         self.round();
         assert!(self.archived(Subject::Execution(id)).is_some(), "it is settled");
         id

@@ -67,6 +67,43 @@ fn more_than_two_thirds_of_the_power_is_a_quorum_and_two_thirds_are_not() {
 }
 
 #[test]
+fn a_certificate_of_many_keeps_the_signatures_that_a_quorum_needs() {
+    let key = |n: u8| AccountKey::from_bytes(&keccak(&[b"one of many", &[n]]).0).unwrap();
+    // Two who are as powerful as ten others, and thirty.
+    let validator = |n: u8| Validator {
+        address: key(n).address(),
+        public_key: key(n).public_key(),
+        endpoint: EndpointId([n; 32]),
+        beacon_key: BeaconKey([n; 32]),
+        power: if n < 2 { 10 } else { 1 },
+    };
+    let set = ValidatorSet::new((0..32).map(validator).collect());
+    let block = keccak(&[b"block"]);
+    let digest = eip712().vote(VoteKind::Precommit, Height(7), Round(1), Some(block));
+    let signed = |signers: std::ops::Range<u8>| {
+        let mut signatures: Vec<CommitSignature> = signers
+            .map(key)
+            .map(|key| CommitSignature {
+                validator: key.address(),
+                signature: key.sign_vote(&digest),
+            })
+            .collect();
+        signatures.sort_by_key(|signature| signature.validator);
+        Certificate { height: Height(7), round: Round(1), block, signatures }
+    };
+    let trimmed = signed(0..32).trimmed(&set);
+    // 34 of 50: both of the powerful, and fourteen.
+    assert_eq!(trimmed.signatures.len(), 16);
+    assert_eq!(check(&trimmed, &set), Ok(34));
+    let without_one = signed(1..32).trimmed(&set);
+    assert_eq!(check(&without_one, &set), Ok(34));
+    assert_eq!(without_one.signatures.len(), 25);
+    // Few are all kept, and so is what no quorum has signed.
+    assert_eq!(signed(0..16).trimmed(&set), signed(0..16));
+    assert_eq!(signed(4..32).trimmed(&set), signed(4..32));
+}
+
+#[test]
 fn powers_near_the_largest_number_do_not_wrap() {
     let huge = set([u64::MAX / 4; 4]);
     assert!(check(&certificate(&[0, 1]), &huge).is_err());

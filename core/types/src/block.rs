@@ -1,12 +1,13 @@
 //! Blocks, their headers, and the certificates that make them final.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     Address, BeaconProof, ChainId, Hash, Height, Malformed, Round, SignedTransaction, TimeMs,
-    VoteSignature, canonical, tagged,
+    ValidatorSet, VoteSignature, canonical, tagged,
 };
 
 /// The hash of a header.
@@ -138,6 +139,37 @@ pub struct Certificate {
     pub block: BlockId,
     /// By ascending address.
     pub signatures: Vec<CommitSignature>,
+}
+
+/// So few signatures are all kept: who has signed is worth knowing, and costs little.
+pub const SIGNATURES_SHOWN: usize = 16;
+
+impl Certificate {
+    /// Leaves out what a quorum of the set does not need, the least powerful signers first, where more
+    /// than [`SIGNATURES_SHOWN`] have signed: everybody who verifies it verifies them all.
+    #[must_use]
+    pub fn trimmed(mut self, set: &ValidatorSet) -> Self {
+        if self.signatures.len() <= SIGNATURES_SHOWN {
+            return self;
+        }
+        let signed: BTreeSet<Address> = self.signatures.iter().map(|s| s.validator).collect();
+        let needed = u128::from(set.total_power()).saturating_mul(2);
+        let (mut kept, mut power) = (BTreeSet::new(), 0_u128);
+        for member in set.members() {
+            if power.saturating_mul(3) > needed {
+                break;
+            }
+            if signed.contains(&member.address) {
+                kept.insert(member.address);
+                power = power.saturating_add(member.power.into());
+            }
+        }
+        // Without a quorum nothing is left out: whoever verifies it shall say so.
+        if power.saturating_mul(3) > needed {
+            self.signatures.retain(|signature| kept.contains(&signature.validator));
+        }
+        self
+    }
 }
 
 /// One validator's precommit.

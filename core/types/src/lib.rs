@@ -38,7 +38,8 @@ pub use application::{
     StepStatus, Trigger, Visibility, Wait, YIELDS_MAX, application_id, key_hash, purse,
 };
 pub use block::{
-    BLOCK_BYTES_MAX, Block, BlockId, Certificate, CommitSignature, Header, beacon_input,
+    BLOCK_BYTES_MAX, Block, BlockId, Certificate, CommitSignature, Header, SIGNATURES_SHOWN,
+    beacon_input,
 };
 pub use bytes::{Address, BeaconKey, BeaconProof, EndpointId, Hash, PublicKey};
 pub use canonical::Malformed;

@@ -519,6 +519,7 @@ impl Application for Replica {
 
     fn commit(&mut self, certificate: Certificate) -> Result<(), Fault> {
         const OPERATION: &str = "committing a block";
+        let certificate = certificate.trimmed(&self.head.validators);
         let (id, height) = (certificate.block, certificate.height);
         if height != self.head.next_height() {
             return Err(Fault::new(OPERATION, format!("height {height} is not the next")));

@@ -197,45 +197,29 @@ impl BlobStore {
         Ok(())
     }
 
-    /// Whether [`get`](Self::get) has a blob without waiting for the disk.
-    pub(crate) fn at_hand(&self, hash: &Hash) -> bool {
-        let closed = || {
-            let owners = self.owners();
-            let mut of = owners.get(hash).into_iter().flat_map(Owners::iter);
-            of.any(|application| self.closed.at_hand(&closed_key(&application, hash)))
-        };
-        self.open.at_hand(hash) || closed()
+    /// Whether [`get_of`](Self::get_of) has a blob without waiting for the disk.
+    pub(crate) fn at_hand(&self, applications: &[Hash], hash: &Hash) -> bool {
+        let closed = |of: &Hash| self.closed.at_hand(&closed_key(of, hash));
+        self.open.at_hand(hash) || applications.iter().any(closed)
     }
 
-    /// The bytes that hash to `hash`, if they are here and whole, for this node itself: open, or of
-    /// whichever application.
+    /// The bytes that hash to `hash`, if they are here and whole: open, or as a part of one of these
+    /// applications. Nothing else that is closed is looked at, for this node's own work neither.
     ///
     /// # Errors
     ///
     /// [`BlobError::Io`] if the disk refuses.
-    pub(crate) fn get(&self, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
-        let of: Vec<Hash> = self.owners().get(hash).into_iter().flat_map(Owners::iter).collect();
-        for application in of {
-            if let Some(bytes) = self.get_from(Shelf::Closed(application), hash)? {
-                return Ok(Some(bytes));
+    pub(crate) fn get_of(
+        &self,
+        applications: &[Hash],
+        hash: &Hash,
+    ) -> Result<Option<Vec<u8>>, BlobError> {
+        for application in applications {
+            if let Some(mut body) = self.closed.get(&closed_key(application, hash))? {
+                return Ok(Some(body.split_off(HEAD_BYTES)));
             }
         }
         self.open.get(hash)
-    }
-
-    /// As [`get`](Self::get), from one shelf.
-    ///
-    /// # Errors
-    ///
-    /// [`BlobError::Io`] if the disk refuses.
-    pub(crate) fn get_from(&self, shelf: Shelf, hash: &Hash) -> Result<Option<Vec<u8>>, BlobError> {
-        match shelf {
-            Shelf::Open => self.open.get(hash),
-            Shelf::Closed(application) => {
-                let body = self.closed.get(&closed_key(&application, hash))?;
-                Ok(body.map(|mut body| body.split_off(HEAD_BYTES)))
-            }
-        }
     }
 
     /// Lets go of what nobody needs and nobody has kept for as long as `keep`, or for up to twice as
@@ -294,9 +278,9 @@ mod tests {
     fn what_was_put_is_got_and_survives_reopening() {
         let (folder, store) = store(1000);
         let blob = store.put(b"invoice").unwrap();
-        assert_eq!(store.get(&blob.hash).unwrap().as_deref(), Some(&b"invoice"[..]));
+        assert_eq!(store.get_of(&[], &blob.hash).unwrap().as_deref(), Some(&b"invoice"[..]));
         let again = BlobStore::open(&folder.path().join("blobs"), 1000).unwrap();
-        assert_eq!(again.get(&blob.hash).unwrap().as_deref(), Some(&b"invoice"[..]));
+        assert_eq!(again.get_of(&[], &blob.hash).unwrap().as_deref(), Some(&b"invoice"[..]));
         // The disk has the entry's head besides.
         assert_eq!(again.used(), 47);
     }
@@ -308,7 +292,7 @@ mod tests {
         let blob = store.put(&invoice).unwrap();
         invoice[7] ^= 1;
         fs::write(store.open.path(&blob.hash), invoice).unwrap();
-        assert_eq!(store.get(&blob.hash).unwrap(), None);
+        assert_eq!(store.get_of(&[], &blob.hash).unwrap(), None);
         assert!(!store.open.path(&blob.hash).exists());
         assert_eq!(store.used(), 0, "it takes no place any more");
     }
@@ -347,24 +331,24 @@ mod tests {
             [(&store, &small), (&again, &small), (&store, &large), (&again, &large)]
         {
             let hash = BlobRef::of(bytes).hash;
-            assert_eq!(store.get_from(Shelf::Open, &hash).unwrap(), None);
-            assert_eq!(store.get_from(Shelf::Closed(theirs), &hash).unwrap(), None);
-            assert_eq!(store.get_from(Shelf::Closed(ours), &hash).unwrap().as_ref(), Some(bytes));
-            assert_eq!(store.get(&hash).unwrap().as_ref(), Some(bytes));
+            assert_eq!(store.get_of(&[], &hash).unwrap(), None);
+            assert_eq!(store.get_of(&[theirs], &hash).unwrap(), None);
+            assert_eq!(store.get_of(&[theirs, ours], &hash).unwrap().as_ref(), Some(bytes));
+            assert!(!store.at_hand(&[theirs], &hash), "not for the node's own work either");
         }
         // The same bytes may belong to both.
         let hash = BlobRef::of(&small).hash;
         again.shelve(Shelf::Closed(theirs), &[&small]).unwrap();
-        assert!(again.at_hand(&hash));
+        assert!(again.at_hand(&[theirs], &hash));
         for application in [ours, theirs] {
-            let found = again.get_from(Shelf::Closed(application), &hash).unwrap();
+            let found = again.get_of(&[application], &hash).unwrap();
             assert_eq!(found.as_ref(), Some(&small));
         }
         // Whoever brings the very same bytes knows them, and what is open is not closed again.
         again.put(&small).unwrap();
         again.shelve(Shelf::Closed(Hash([3; 32])), &[&small]).unwrap();
-        assert_eq!(again.get_from(Shelf::Open, &hash).unwrap(), Some(small));
-        assert_eq!(again.get_from(Shelf::Closed(Hash([3; 32])), &hash).unwrap(), None);
+        assert_eq!(again.get_of(&[], &hash).unwrap(), Some(small));
+        assert!(!again.closed.has(&closed_key(&Hash([3; 32]), &hash)));
     }
 
     #[test]
@@ -377,12 +361,12 @@ mod tests {
         let path = |application| store.closed.path(&closed_key(&application, &hash));
         fs::create_dir_all(path(theirs).parent().unwrap()).unwrap();
         fs::copy(path(ours), path(theirs)).unwrap();
-        assert_eq!(store.get_from(Shelf::Closed(theirs), &hash).unwrap(), None);
+        assert_eq!(store.get_of(&[theirs], &hash).unwrap(), None);
         let mut body = fs::read(path(ours)).unwrap();
         *body.last_mut().unwrap() ^= 1;
         fs::write(path(ours), body).unwrap();
-        assert_eq!(store.get_from(Shelf::Closed(ours), &hash).unwrap(), None);
-        assert_eq!(store.get(&hash).unwrap(), None);
+        assert_eq!(store.get_of(&[ours], &hash).unwrap(), None);
+        assert_eq!(store.get_of(&[], &hash).unwrap(), None);
     }
 
     #[test]
@@ -402,13 +386,16 @@ mod tests {
         }
         let left = (large(1).len() + HEAD_BYTES + b"needed".len()) as u64;
         assert_eq!((freed, store.used()), (full - left, left));
-        assert_eq!(store.get_from(closed, &needed).unwrap().as_deref(), Some(&b"needed"[..]));
+        assert_eq!(
+            store.get_of(&[Hash([1; 32])], &needed).unwrap().as_deref(),
+            Some(&b"needed"[..])
+        );
         assert_eq!(store.owners().keys().copied().collect::<Vec<_>>(), [needed]);
-        assert_eq!(store.get(&over.hash).unwrap(), None);
-        assert_eq!(store.get(&kept.hash).unwrap(), Some(large(1)));
+        assert_eq!(store.get_of(&[], &over.hash).unwrap(), None);
+        assert_eq!(store.get_of(&[], &kept.hash).unwrap(), Some(large(1)));
         // Gone is not refused: it can be kept again.
         assert_eq!(store.put(&large(2)).unwrap(), over);
-        assert_eq!(store.get(&over.hash).unwrap(), Some(large(2)));
+        assert_eq!(store.get_of(&[], &over.hash).unwrap(), Some(large(2)));
     }
 
     #[test]

@@ -93,25 +93,11 @@ fn given(
     from: &EndpointId,
     Request { hash, execution }: Request,
 ) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
-    if let Some(bytes) = store.get_from(Shelf::Open, &hash)? {
+    if let Some(bytes) = store.get_of(&[], &hash)? {
         return Ok(Some(bytes));
     }
     let Some(execution) = execution else { return Ok(None) };
-    of_any(store, &node_may_have(reader, from, &hash, &execution)?, &hash)
-}
-
-/// The bytes as a part of any of these applications.
-fn of_any(
-    store: &BlobStore,
-    applications: &[Hash],
-    hash: &Hash,
-) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
-    for application in applications {
-        if let Some(bytes) = store.get_from(Shelf::Closed(*application), hash)? {
-            return Ok(Some(bytes));
-        }
-    }
-    Ok(None)
+    Ok(store.get_of(&node_may_have(reader, from, &hash, &execution)?, &hash)?)
 }
 
 impl Exchange {
@@ -130,7 +116,7 @@ impl Exchange {
     /// An open blob from here, or from one of `holders`, or from any connected node; verified.
     pub(crate) async fn find(&self, hash: Hash, holders: &[EndpointId]) -> Option<Bytes> {
         let store = self.store.clone();
-        let local = tokio::task::spawn_blocking(move || store.get_from(Shelf::Open, &hash)).await;
+        let local = tokio::task::spawn_blocking(move || store.get_of(&[], &hash)).await;
         match local {
             Ok(Ok(Some(bytes))) => Some(bytes.into()),
             _ => self.ask(Request { hash, execution: None }, holders).await,
@@ -149,8 +135,7 @@ impl Exchange {
         let look = move || {
             let may = of.and_then(|of| person_may_have(&reader, viewer, &hash, &of).ok());
             let may = may.unwrap_or_default();
-            let open = store.get_from(Shelf::Open, &hash).ok().flatten();
-            let local = open.or_else(|| of_any(&store, &may, &hash).ok().flatten());
+            let local = store.get_of(&may, &hash).ok().flatten();
             (!may.is_empty(), local)
         };
         let (may, local) = tokio::task::spawn_blocking(look).await.ok()?;
@@ -191,8 +176,8 @@ fn failed(operation: &'static str) -> impl Fn(crate::blobs::BlobError) -> PortEr
 }
 
 impl Blobs for Exchange {
-    fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError> {
-        self.store.get(&blob.hash).map_err(failed("reading a blob"))
+    fn local(&self, blob: &BlobRef, of: &[Hash]) -> Result<Option<Vec<u8>>, PortError> {
+        self.store.get_of(of, &blob.hash).map_err(failed("reading a blob"))
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<(), PortError> {
@@ -222,8 +207,8 @@ impl Blobs for Exchange {
         self.store.shelve(shelf, &[bytes]).map_err(failed("keeping a blob"))
     }
 
-    fn at_hand(&self, blob: &BlobRef) -> bool {
-        self.store.at_hand(&blob.hash)
+    fn at_hand(&self, blob: &BlobRef, of: &[Hash]) -> bool {
+        self.store.at_hand(of, &blob.hash)
     }
 
     fn fetch(

@@ -27,13 +27,18 @@ pub struct PortError {
 }
 
 /// Bytes by their hash.
+///
+/// Whoever asks says as a part of which applications: those of the execution that reads the blob, none
+/// for a call or a service's files. What a node keeps for somebody else's private application is not
+/// here for it.
 pub trait Blobs: Send + Sync + 'static {
-    /// The bytes, if they are on this node. May block on the disk.
+    /// The bytes, if they are on this node for an execution of these applications. May block on the
+    /// disk.
     ///
     /// # Errors
     ///
     /// [`PortError`] if the disk refuses.
-    fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError>;
+    fn local(&self, blob: &BlobRef, of: &[Hash]) -> Result<Option<Vec<u8>>, PortError>;
 
     /// Keeps bytes for this node and for others; durable when it returns. May block on the disk.
     ///
@@ -63,8 +68,8 @@ pub trait Blobs: Send + Sync + 'static {
     }
 
     /// Whether [`local`](Self::local) has the bytes without waiting for the disk.
-    fn at_hand(&self, blob: &BlobRef) -> bool {
-        let _unknown = blob;
+    fn at_hand(&self, blob: &BlobRef, of: &[Hash]) -> bool {
+        let _unknown = (blob, of);
         false
     }
 

@@ -56,7 +56,7 @@ async fn what_was_acknowledged_is_submitted_after_a_crash_and_once_decided_never
     let accepted = observatory.accept(first.clone(), data.clone()).await.unwrap();
     assert!(!accepted.duplicate);
     assert_eq!(next(&mut submitted).await, first);
-    assert_eq!(place.blobs.get(&first.data.hash).unwrap(), Some(data.clone()));
+    assert_eq!(place.blobs.get_of(&[], &first.data.hash).unwrap(), Some(data.clone()));
 
     // A second life, from the journal as it is on the disk at this moment.
     let (again, mut resubmitted) = place.start();

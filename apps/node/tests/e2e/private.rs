@@ -5,8 +5,9 @@ use althing_api::client::Client;
 use althing_keys::AccountKey;
 use althing_ledger::{Conclusion, query};
 use althing_node::Node;
+use althing_node::dev_network::DevNetwork;
 use althing_replica::Subject;
-use althing_types::{Amount, BlobRef, Deploy, Hash, Operation, Outcome, application_id};
+use althing_types::{Amount, BlobRef, Call, Deploy, Hash, Operation, Outcome, application_id};
 
 use crate::common::{create, person, start_all, transaction, transfer, until, until_height};
 use crate::native::{Program, client_of, compiled, deployed, event, offer, operator, signed};
@@ -50,6 +51,31 @@ fn ended(node: &Node) -> Vec<Hash> {
         }));
     }
     ids
+}
+
+/// Whoever calls a task on a blob, with what came of it.
+async fn called(
+    network: &DevNetwork,
+    (at, home): (&Node, &Node),
+    caller: &AccountKey,
+    (service, input): (Hash, BlobRef),
+) -> Conclusion {
+    let before = ended(at);
+    let call = Operation::Call(Call {
+        service,
+        task: "mark_cart".parse().unwrap(),
+        input,
+        home: home.endpoint(),
+        checkers: 0,
+        quorum: 0,
+        nodes: Vec::new(),
+        price_max: Amount::from_tokens(100),
+    });
+    at.submit(&signed(network, caller, at, call).encode()).unwrap();
+    let news = || ended(at).into_iter().find(|id| !before.contains(id));
+    until(at, "the call's end", || news().is_some()).await;
+    let execution = at.reader().execution(&news().unwrap()).unwrap().unwrap();
+    execution.conclusion.expect("it has ended")
 }
 
 /// The application is deployed through the first node and worked for by the second; the third has
@@ -119,6 +145,16 @@ async fn a_private_applications_payloads_go_to_whom_they_concern_and_to_nobody_e
             assert!(!gives(&elsewhere, Some(execution), output), "no node vouches for a person");
         }
     }
+    // What anybody can read in the blocks no list would hide: the application's page says so.
+    let heights = 1..=home.reader().head().tip.height.0;
+    let anybody = Client::new(&format!("http://{}", other.api()));
+    let told = tokio::task::block_in_place(|| {
+        let block = |height| anybody.block(Some(althing_types::Height(height))).unwrap();
+        heights
+            .map(block)
+            .any(|block| serde_json::to_string(&block).unwrap().contains("acme/carts@1.0.0"))
+    });
+    assert!(told, "the deployment is in a block, with alias and graph");
     // Naming the hash in an application of one's own opens nothing.
     let fund = transfer(stranger.address(), 500);
     home.submit(&transaction(&network, 2, vec![fund]).encode()).unwrap();
@@ -138,6 +174,21 @@ async fn a_private_applications_payloads_go_to_whom_they_concern_and_to_nobody_e
         let client = client_of(&network, node, &stranger);
         assert!(!gives(&client, Some(&copy), &document));
     }
+    // Nor does having a task run on it, on the very node that has it: what the task returns is the
+    // caller's. Here task and step return the same, so that it would be the private result itself.
+    let (_, private) = outputs[0];
+    let stolen = called(&network, (home, other), &stranger, (service, private)).await;
+    assert!(matches!(stolen, Conclusion::Failed(_)), "{stolen:?}");
+    // But who knows the very same bytes may use them as everywhere: hiding them would refuse others
+    // an input such as `{}`.
+    let known = tokio::task::block_in_place(|| {
+        let execution = outputs[0].0;
+        client_of(&network, home, &owner).blob_of(&execution, &private.hash).unwrap()
+    });
+    let theirs = client_of(&network, other, &stranger);
+    tokio::task::block_in_place(|| theirs.put_blob(&known).unwrap());
+    let own = called(&network, (home, other), &stranger, (service, private)).await;
+    assert!(matches!(own, Conclusion::Accepted(Outcome::Returned { .. })), "{own:?}");
     drop(reader);
     for node in nodes {
         node.shutdown().await;

@@ -16,6 +16,9 @@ use crate::{Finished, Input, concerns};
 /// Open executions read at once.
 const PAGE: usize = 256;
 
+/// A call reads what is open, and nothing that belongs to an application.
+pub(super) const OF_A_CALL: &[Hash] = &[];
+
 /// What a look at the whole state found.
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -110,7 +113,7 @@ pub fn scan<L: LedgerAccess>(ledger: &L, node: &Address) -> Result<Scan, PortErr
 /// Runs a call's task, in the sandbox, on an input that is on this node.
 pub fn run_task<L>(ports: &Ports<L>, execution: &Execution) -> TaskRun {
     let Execution { service, task, .. } = execution;
-    let run = match ports.blobs.local(&execution.input) {
+    let run = match ports.blobs.local(&execution.input, OF_A_CALL) {
         Ok(Some(input)) => ports.runtime.task(service, task, &input),
         Ok(None) | Err(_) => {
             let doubt = Unfinished::Inconclusive(Doubt::InputUnavailable);
@@ -128,10 +131,10 @@ pub fn run_verify<L>(ports: &Ports<L>, execution: &Execution) -> VerifyRun {
     let Some((_, Outcome::Returned { status, output, .. })) = execution.answer() else {
         return VerifyRun::inconclusive("there is no answer");
     };
-    let Ok(Some(input)) = ports.blobs.local(&execution.input) else {
+    let Ok(Some(input)) = ports.blobs.local(&execution.input, OF_A_CALL) else {
         return VerifyRun::inconclusive("the input is not here any more");
     };
-    let Ok(Some(output)) = ports.blobs.local(output) else {
+    let Ok(Some(output)) = ports.blobs.local(output, OF_A_CALL) else {
         return VerifyRun::without_call(Opinion::Unavailable, "the output is not here any more");
     };
     let Execution { service, task, .. } = execution;

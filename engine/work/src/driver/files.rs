@@ -19,6 +19,15 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// A blob that an execution reads.
+pub(super) struct Wanted {
+    pub(super) execution: Hash,
+    pub(super) blob: BlobRef,
+    /// The execution's applications.
+    pub(super) of: Vec<Hash>,
+    pub(super) service: Hash,
+}
+
 pub(super) struct Files<L> {
     ledger: Arc<L>,
     blobs: Arc<dyn Blobs>,
@@ -34,12 +43,11 @@ impl<L: LedgerAccess> Files<L> {
     /// Whether a blob that an execution reads is on this node in the end.
     pub(super) async fn fetch(
         self: Arc<Self>,
-        execution: Hash,
-        (blob, service): (BlobRef, Hash),
+        Wanted { execution, blob, of, service }: Wanted,
         from: Vec<Holder>,
         within: Duration,
     ) -> bool {
-        if self.local(blob).await.is_some() {
+        if self.local(blob, of).await.is_some() {
             return true;
         }
         let files = Arc::clone(&self);
@@ -98,15 +106,15 @@ impl<L: LedgerAccess> Files<L> {
         from: &[EndpointId],
         within: Duration,
     ) -> Result<Vec<u8>, Unusable> {
-        if let Some(bytes) = self.local(blob).await {
+        if let Some(bytes) = self.local(blob, Vec::new()).await {
             return Ok(bytes);
         }
         self.fetched(blob, None, from, within).await.ok_or(Unusable::Unavailable)
     }
 
-    async fn local(&self, blob: BlobRef) -> Option<Vec<u8>> {
+    async fn local(&self, blob: BlobRef, of: Vec<Hash>) -> Option<Vec<u8>> {
         let blobs = Arc::clone(&self.blobs);
-        let bytes = blocking(move || blobs.local(&blob)).await?;
+        let bytes = blocking(move || blobs.local(&blob, &of)).await?;
         bytes
             .inspect_err(
                 |error| tracing::warn!(%error, hash = %blob.hash, "a file is not readable"),

@@ -25,7 +25,7 @@ use std::time::Duration;
 use althing_ledger::Execution;
 use althing_types::{Observe, Operation};
 use chores::{Batch, Scan, scan, write};
-use files::Files;
+use files::{Files, Wanted};
 use steps::Steps;
 use tasks::{Tasks, What};
 use tokio::sync::broadcast::error::RecvError;
@@ -317,15 +317,15 @@ impl<L: LedgerAccess> Driver<L> {
     /// Begins what an effect asks for; returns the answer if it is there already.
     fn carry_out(&mut self, effect: Effect, lost: &mut Vec<(Operation, Fate)>) -> Option<Input> {
         match effect {
-            Effect::FetchBlob { job, blob, service, from, within_ms } => {
-                if self.ports.blobs.at_hand(&blob) {
+            Effect::FetchBlob { job, blob, of, service, from, within_ms } => {
+                if self.ports.blobs.at_hand(&blob, &of) {
                     return Some(Input::Blob { job, hash: blob.hash, available: true });
                 }
                 let files = Arc::clone(&self.files);
                 self.tasks.spawn(async move {
                     let within = Duration::from_millis(within_ms);
-                    let wanted = (blob, service);
-                    let available = files.fetch(job.execution, wanted, from, within).await;
+                    let wanted = Wanted { execution: job.execution, blob, of, service };
+                    let available = files.fetch(wanted, from, within).await;
                     Done::Input(Input::Blob { job, hash: blob.hash, available })
                 });
             }

@@ -22,7 +22,7 @@ use althing_types::{
 use crate::conduct::Finding;
 use crate::port::{Assignment, Blobs, LedgerAccess};
 use crate::runtime::{TaskRun, VerifyRun};
-use crate::{Unusable, Work};
+use crate::{Unusable, Work, applications};
 
 /// Most applications that are remembered as compiled.
 const APPLICATIONS_MAX: usize = 256;
@@ -175,16 +175,20 @@ impl<L: LedgerAccess> Steps<L> {
     /// [`Unusable`] if its application cannot be followed.
     pub fn survey(&self, execution: &Execution) -> Result<Vec<BlobRef>, Unusable> {
         let Origin::Step(step) = &execution.origin else { return Ok(Vec::new()) };
-        let application = self.application(step)?;
+        let of = applications(execution);
+        let application = self.application(step, &of)?;
         let mut documents = Payloads::new();
-        self.load_documents(step, &mut documents)?;
+        self.load_documents(step, &of, &mut documents)?;
         Ok(application.parsed().needs(step, &documents))
     }
 
     /// Whether a step can be evaluated without waiting for the disk.
     pub fn is_at_hand(&self, execution: &Execution) -> bool {
         match self.survey_at_once(execution) {
-            Some(Ok(needs)) => needs.iter().all(|blob| self.blobs.at_hand(blob)),
+            Some(Ok(needs)) => {
+                let of = applications(execution);
+                needs.iter().all(|blob| self.blobs.at_hand(blob, &of))
+            }
             Some(Err(_)) | None => false,
         }
     }
@@ -202,7 +206,7 @@ impl<L: LedgerAccess> Steps<L> {
         let Origin::Step(step) = &execution.origin else {
             return outcome(Outcome::Inconclusive(Doubt::InputUnavailable));
         };
-        match self.evaluate(step) {
+        match self.evaluate(step, &applications(execution)) {
             Ok(evaluated) => {
                 let assignment = assignment(execution, step, &evaluated);
                 Begun::Run(Box::new(ToRun { assignment, step: step.clone(), evaluated }))
@@ -219,7 +223,8 @@ impl<L: LedgerAccess> Steps<L> {
         else {
             return opinion(Opinion::Inconclusive);
         };
-        let evaluated = match (self.evaluate(step), answer) {
+        let of = applications(execution);
+        let evaluated = match (self.evaluate(step, &of), answer) {
             (Ok(evaluated), _) => evaluated,
             (Err(Stopped::Doubt(_)), _) => return opinion(Opinion::Inconclusive),
             (Err(Stopped::Declined), Outcome::Declined) => return opinion(Opinion::Valid),
@@ -228,7 +233,7 @@ impl<L: LedgerAccess> Steps<L> {
         let Outcome::Returned { status, output, keys } = answer else {
             return opinion(Opinion::Invalid);
         };
-        let Some(bytes) = self.blobs.local(output).ok().flatten() else {
+        let Some(bytes) = self.blobs.local(output, &of).ok().flatten() else {
             return opinion(Opinion::Unavailable);
         };
         match evaluated.keys(step, &bytes) {
@@ -242,10 +247,10 @@ impl<L: LedgerAccess> Steps<L> {
         Begun::Judge(Box::new(ToJudge { assignment, status: status.clone(), output: bytes }))
     }
 
-    /// Evaluates a step from what is here.
-    fn evaluate(&self, step: &StepInput) -> Result<Evaluated, Stopped> {
+    /// Evaluates a step from what is here for it.
+    fn evaluate(&self, step: &StepInput, of: &[Hash]) -> Result<Evaluated, Stopped> {
         let unusable = |_| Stopped::Doubt(Doubt::ServiceUnavailable);
-        let application = self.application(step).map_err(unusable)?;
+        let application = self.application(step, of).map_err(unusable)?;
         let mut payloads = Payloads::new();
         for _ in 0..ROUNDS_MAX {
             let needs = application.parsed().needs(step, &payloads);
@@ -253,7 +258,7 @@ impl<L: LedgerAccess> Steps<L> {
                 break;
             }
             for blob in needs {
-                let bytes = self.blobs.local(&blob).ok().flatten();
+                let bytes = self.blobs.local(&blob, of).ok().flatten();
                 let missing = Stopped::Doubt(Doubt::InputUnavailable);
                 payloads.insert(blob.hash, bytes.ok_or(missing)?);
             }
@@ -274,11 +279,11 @@ impl<L: LedgerAccess> Steps<L> {
 
     /// A step's application, compiled and held to the ledger: no work is done for a plan that does
     /// not follow from its document.
-    fn application(&self, step: &StepInput) -> Result<Arc<Compiled>, Unusable> {
+    fn application(&self, step: &StepInput, of: &[Hash]) -> Result<Arc<Compiled>, Unusable> {
         if let Some(known) = self.known(step) {
             return Ok(known);
         }
-        let bytes = self.document(&step.document)?;
+        let bytes = self.document(&step.document, of)?;
         let application = step.application;
         let compiled = Compiled::from_document(&bytes).map_err(|error| {
             tracing::warn!(%application, %error, "the application is not followed");
@@ -302,22 +307,27 @@ impl<L: LedgerAccess> Steps<L> {
 
     /// The documents of all applications in a step's input; the depth is bounded where inputs are
     /// decoded.
-    fn load_documents(&self, step: &StepInput, found: &mut Payloads) -> Result<(), Unusable> {
+    fn load_documents(
+        &self,
+        step: &StepInput,
+        of: &[Hash],
+        found: &mut Payloads,
+    ) -> Result<(), Unusable> {
         let outputs = step.outputs.iter().map(|output| &output.output);
         for payload in [&step.event].into_iter().chain(&step.awaited).chain(outputs) {
             if let Payload::Given(context) | Payload::Returned { context, .. } = payload {
-                self.application(context)?;
+                self.application(context, of)?;
                 if let Entry::Vacant(place) = found.entry(context.document.hash) {
-                    place.insert(self.document(&context.document)?);
+                    place.insert(self.document(&context.document, of)?);
                 }
-                self.load_documents(context, found)?;
+                self.load_documents(context, of, found)?;
             }
         }
         Ok(())
     }
 
-    fn document(&self, blob: &BlobRef) -> Result<Vec<u8>, Unusable> {
-        let bytes = self.blobs.local(blob).map_err(|_| Unusable::Unavailable)?;
+    fn document(&self, blob: &BlobRef, of: &[Hash]) -> Result<Vec<u8>, Unusable> {
+        let bytes = self.blobs.local(blob, of).map_err(|_| Unusable::Unavailable)?;
         bytes.ok_or(Unusable::Unavailable)
     }
 }

@@ -6,7 +6,7 @@ use althing_ledger::Execution;
 use althing_types::{BlobRef, Claim, Doubt, Name, Opinion, Outcome};
 
 use super::Ports;
-use super::chores::{run_task, run_verify};
+use super::chores::{OF_A_CALL, run_task, run_verify};
 use super::files::Files;
 use super::steps::{Begun, Steps};
 use crate::conduct::Finding;
@@ -80,6 +80,10 @@ impl<L: LedgerAccess> Tasks<L> {
         self.verify(of_call(execution, input), status, bytes).await
     }
 
+    fn local(&self, blob: &BlobRef) -> Option<Vec<u8>> {
+        self.ports.blobs.local(blob, OF_A_CALL).ok().flatten()
+    }
+
     // Steps.
 
     async fn step(self: &Arc<Self>, execution: Box<Execution>, work: Work) -> Finding {
@@ -109,10 +113,6 @@ impl<L: LedgerAccess> Tasks<L> {
     }
 
     // Both.
-
-    fn local(&self, blob: &BlobRef) -> Option<Vec<u8>> {
-        self.ports.blobs.local(blob).ok().flatten()
-    }
 
     async fn task(&self, assignment: Assignment) -> TaskRun {
         let (execution, service) = (assignment.execution, assignment.service);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use althing_ledger::{Execution, Origin};
 use althing_types::{BlobRef, Claim, Hash, TimeMs};
 
-use super::needs::{documents, holders, patience_ms, unavailable, unusable, wanted};
+use super::needs::{applications, documents, holders, patience_ms, unavailable, unusable, wanted};
 use super::{Effect, Holder, JobId, Machine, Note, Runs, Service, Stage, Unusable, Which};
 use crate::Work;
 use crate::conduct::Finding;
@@ -29,18 +29,29 @@ enum Survey {
     Done,
 }
 
-/// A blob that was asked for. Jobs with the same holders wait together; the patience is each one's own.
+/// A blob that was asked for. Jobs of the same applications with the same holders wait together; the
+/// patience is each one's own.
 #[derive(Debug)]
 pub(super) struct Ask {
     /// For which it was asked.
     job: JobId,
     blob: BlobRef,
+    /// The applications of the jobs that wait.
+    of: Vec<Hash>,
     service: Hash,
     from: Vec<Holder>,
     /// Until when the holders are asked.
     until: TimeMs,
     /// Who waits, and until when it would.
     jobs: BTreeMap<JobId, TimeMs>,
+}
+
+impl Ask {
+    fn effect(&self, within_ms: u64) -> Effect {
+        let Self { job, blob, service, .. } = *self;
+        let (of, from) = (self.of.clone(), self.from.clone());
+        Effect::FetchBlob { job, blob, of, service, from, within_ms }
+    }
 }
 
 impl Missing {
@@ -114,16 +125,18 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let until = self.time.after(within_ms);
+        let of = self.jobs.get(&id).map(|job| applications(&job.execution)).unwrap_or_default();
         for (blob, from) in wanted {
             let asks = self.blobs.entry(blob.hash).or_default();
-            let same = |ask: &&mut Ask| ask.service == service && ask.from == from;
+            let same = |ask: &&mut Ask| ask.service == service && ask.of == of && ask.from == from;
             if let Some(ask) = asks.iter_mut().find(same) {
                 ask.jobs.insert(id, until);
                 continue;
             }
             let jobs = BTreeMap::from([(id, until)]);
-            asks.push(Ask { job: id, blob, service, from: from.clone(), until, jobs });
-            effects.push(Effect::FetchBlob { job: id, blob, service, from, within_ms });
+            let ask = Ask { job: id, blob, of: of.clone(), service, from, until, jobs };
+            effects.push(ask.effect(within_ms));
+            asks.push(ask);
         }
     }
 
@@ -172,8 +185,15 @@ impl Machine {
             self.not_had(asked_for, hash, effects);
             return;
         }
-        let asks = self.blobs.remove(hash).unwrap_or_default();
-        for job in asks.into_iter().flat_map(|ask| ask.jobs.into_keys()) {
+        // What was brought for one application is not there for another.
+        let Some(asks) = self.blobs.get_mut(hash) else { return };
+        let Some(ask) = asks.iter().find(|ask| ask.job == *asked_for) else { return };
+        let of = ask.of.clone();
+        let brought: Vec<Ask> = asks.extract_if(.., |ask| ask.of == of).collect();
+        if asks.is_empty() {
+            self.blobs.remove(hash);
+        }
+        for job in brought.into_iter().flat_map(|ask| ask.jobs.into_keys()) {
             if let Some(missing) = self.missing(&job) {
                 missing.blobs.remove(hash);
             }
@@ -199,10 +219,9 @@ impl Machine {
                 None => (ask.jobs, BTreeMap::new()),
             };
         if !patient.is_empty() {
-            let Ask { job, blob, service, from, until, .. } = ask;
-            let within_ms = self.time.until(until).max(1);
-            asks.push(Ask { job, blob, service, from: from.clone(), until, jobs: patient });
-            effects.push(Effect::FetchBlob { job, blob, service, from, within_ms });
+            let ask = Ask { jobs: patient, ..ask };
+            effects.push(ask.effect(self.time.until(ask.until).max(1)));
+            asks.push(ask);
         } else if asks.is_empty() {
             self.blobs.remove(hash);
         }

@@ -216,6 +216,9 @@ pub enum Effect {
         job: JobId,
         /// The blob; bytes of another length are not it.
         blob: BlobRef,
+        /// The applications of the executions that read it; none for calls. What the node keeps for
+        /// others does not count as here.
+        of: Vec<Hash>,
         /// The service to whose offers [`Holder::Node`] refers.
         service: Hash,
         /// Who may have it, the likeliest first.

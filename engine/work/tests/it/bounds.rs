@@ -1,6 +1,6 @@
 //! The worker's bounds hold, and what did not fit is done later.
 
-use althing_types::{Address, Operation};
+use althing_types::{Address, Hash, Operation, Payload, StepInput};
 use althing_work::{Effect, Fate, Input, JobId, LaneLimits, Machine, Note, Runs};
 
 use crate::world::{CONFIG, World, honest, node_address, open_executions, right, secret};
@@ -128,6 +128,37 @@ fn a_blob_that_the_holders_of_one_job_do_not_have_is_asked_of_those_of_another()
     assert_eq!(kept(&effects), [jobs[0]], "one concludes that the input is not to be had");
     let effects = step(&mut machine, Input::Blob { job: jobs[1], hash, available: true });
     assert_eq!(ran(&effects), [jobs[1]]);
+}
+
+#[test]
+fn what_is_brought_for_one_application_is_not_there_for_another() {
+    let ([first, mut second], jobs) = with_one_input();
+    second.homes.clone_from(&first.homes);
+    second.members.clone_from(&first.members);
+    // A step of an application whose document has the same bytes as the first one's input.
+    second.origin = althing_ledger::Origin::Step(StepInput {
+        application: Hash([7; 32]),
+        document: first.input,
+        run: Hash([8; 32]),
+        started_at: althing_types::TimeMs(0),
+        step: 0,
+        attempt: 0,
+        event: Payload::Blob(first.input),
+        awaited: None,
+        outputs: Vec::new(),
+    });
+    let (service, hash) = (first.service, first.input.hash);
+    let mut machine = machine(CONFIG.short);
+    let time = althing_types::TimeMs(0);
+    let effects = step(&mut machine, Input::Committed { time, executions: vec![first, second] });
+    assert_eq!(asked(&effects), jobs, "the same holders are asked for each");
+    step(&mut machine, Input::Prepared { service, result: Ok(Runs::Inside) });
+    let effects = step(&mut machine, Input::Blob { job: jobs[0], hash, available: true });
+    assert_eq!(ran(&effects), [jobs[0]]);
+    let surveys = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Survey { .. }));
+    assert!(!surveys(&effects), "the step still waits for its document");
+    let effects = step(&mut machine, Input::Blob { job: jobs[1], hash, available: true });
+    assert!(surveys(&effects));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn at(files: &Files, hash: &Hash) -> Option<Vec<u8>> {
 }
 
 impl Blobs for TestBlobs {
-    fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError> {
+    fn local(&self, blob: &BlobRef, _of: &[Hash]) -> Result<Option<Vec<u8>>, PortError> {
         Ok(at(&self.here, &blob.hash))
     }
     fn keep(&self, bytes: &[u8]) -> Result<(), PortError> {

@@ -194,7 +194,7 @@ impl Worker {
 
     /// A file of this node, for another.
     pub(crate) fn local(&self, blob: &BlobRef) -> Option<Bytes> {
-        self.ports.blobs.local(blob).ok().flatten().map(Bytes::from)
+        self.ports.blobs.local(blob, &[]).ok().flatten().map(Bytes::from)
     }
 
     /// Lets go of blobs that neither the ledger nor an observation in line needs.
@@ -325,7 +325,7 @@ impl Worker {
     ) -> Result<(), Fault> {
         let later = |after_us: u64, input: Input| Deed::Work(after_us, Box::new(input));
         match effect {
-            Effect::FetchBlob { job, blob, service, from, within_ms } => {
+            Effect::FetchBlob { job, blob, service, from, within_ms, .. } => {
                 let from = endpoints(reader, &service, &from);
                 let until_us = now_us + within_ms * 1_000;
                 let fetch = Fetch::new(blob, Purpose::Blob { job }, from, until_us);

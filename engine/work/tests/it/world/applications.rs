@@ -33,7 +33,7 @@ impl LedgerAccess for Frozen {
 struct Files(BTreeMap<Hash, Vec<u8>>);
 
 impl Blobs for Files {
-    fn local(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>, PortError> {
+    fn local(&self, blob: &BlobRef, _of: &[Hash]) -> Result<Option<Vec<u8>>, PortError> {
         Ok(self.0.get(&blob.hash).cloned())
     }
     fn keep(&self, _: &[u8]) -> Result<(), PortError> {

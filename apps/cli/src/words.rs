@@ -2,6 +2,11 @@
 
 use althing_api::wire::{Doubt, Failure, MemberState, Offence, Opinion, Reason, Role};
 
+/// Somebody else's text, which must not be able to write on the terminal what it likes.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 pub(crate) const fn role(role: Role) -> &'static str {
     match role {
         Role::Executor => "executor",

@@ -18,6 +18,8 @@ const TRANSACTION: &[u8] =
 string[] operations,bytes32 content)";
 const HELLO: &[u8] = b"Hello(address account,bytes32 endpoint)";
 const VIEW: &[u8] = b"View(address account,uint64 until)";
+const DECISION: &[u8] =
+    b"Decision(address account,bytes32 key,string question,bool approved,string comment)";
 
 /// Which of the two votes of a round.
 #[derive(
@@ -50,6 +52,7 @@ pub struct Eip712 {
     transaction: Hash,
     hello: Hash,
     view: Hash,
+    decision: Hash,
 }
 
 /// An unsigned integer as a 32-byte ABI word.
@@ -87,6 +90,7 @@ impl Eip712 {
             transaction: keccak(&[TRANSACTION]),
             hello: keccak(&[HELLO]),
             view: keccak(&[VIEW]),
+            decision: keccak(&[DECISION]),
         }
     }
 
@@ -158,6 +162,19 @@ impl Eip712 {
         self.digest(keccak(&[&self.view.0, &address_word(&account), &until]))
     }
 
+    /// What the key of `account` signs to decide a question that it was asked.
+    #[must_use]
+    pub fn decision(&self, decision: &Decision<'_>) -> Hash {
+        self.digest(keccak(&[
+            &self.decision.0,
+            &address_word(&decision.account),
+            &decision.key.0,
+            &keccak(&[decision.question.as_bytes()]).0,
+            &word(u128::from(decision.approved)),
+            &keccak(&[decision.comment.as_bytes()]).0,
+        ]))
+    }
+
     /// What an account signs; `texts` are the hashes of the operations' descriptions in order.
     #[must_use]
     pub(crate) fn transaction(&self, fields: &TransactionFields<'_>) -> Hash {
@@ -172,6 +189,21 @@ impl Eip712 {
             &fields.content.0,
         ]))
     }
+}
+
+/// The typed data of a decision: the question is signed with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// Who decides.
+    pub account: Address,
+    /// Names the question: no two have the same.
+    pub key: Hash,
+    /// What was asked.
+    pub question: &'a str,
+    /// What is decided.
+    pub approved: bool,
+    /// Why; may be empty.
+    pub comment: &'a str,
 }
 
 /// The typed data of a transaction.

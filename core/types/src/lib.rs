@@ -43,7 +43,7 @@ pub use block::{
 };
 pub use bytes::{Address, BeaconKey, BeaconProof, EndpointId, Hash, PublicKey};
 pub use canonical::Malformed;
-pub use eip712::{Eip712, VoteKind};
+pub use eip712::{Decision, Eip712, VoteKind};
 pub use genesis::{Endowment, Genesis, GenesisValidator, Parameters};
 pub use keccak::{Keccak, keccak, tagged};
 pub use name::{Alias, NAME_BYTES_MAX, Name};

@@ -5,9 +5,9 @@
 
 use alloy_dyn_abi::TypedData;
 use althing_types::{
-    Address, Amount, BeaconKey, Bond, ChainId, Eip712, EndpointId, Hash, Height, Nonce, Operation,
-    PublicKey, Resume, Round, Seal, Transaction, Transfer, Unbond, Unjail, VoteKind, Withdraw,
-    canonical, keccak,
+    Address, Amount, BeaconKey, Bond, ChainId, Decision, Eip712, EndpointId, Hash, Height, Nonce,
+    Operation, PublicKey, Resume, Round, Seal, Transaction, Transfer, Unbond, Unjail, VoteKind,
+    Withdraw, canonical, keccak,
 };
 use serde_json::{Value, json};
 
@@ -186,6 +186,33 @@ fn the_digests_of_a_proposal_and_its_body_are_what_a_wallet_signs() {
     let message = json!({"height": "9", "round": "8", "block": block.to_string()});
     let fields = [("height", "uint64"), ("round", "uint32"), ("block", "bytes32")];
     assert_eq!(eip712.body(Height(9), Round(8), block), wallet(CHAIN, "Body", &fields, &message));
+}
+
+#[test]
+fn a_decisions_digest_is_what_a_wallet_signs() {
+    let (account, key) = (Address([0xa1; 20]), Hash([0x17; 32]));
+    let (question, comment) = ("Pay 120 to ada?", "well earned");
+    let fields = [
+        ("account", "address"),
+        ("key", "bytes32"),
+        ("question", "string"),
+        ("approved", "bool"),
+        ("comment", "string"),
+    ];
+    for approved in [false, true] {
+        let message = json!({
+            "account": account.to_string(),
+            "key": key.to_string(),
+            "question": question,
+            "approved": approved,
+            "comment": comment,
+        });
+        let decision = Decision { account, key, question, approved, comment };
+        assert_eq!(
+            Eip712::new(ChainId(CHAIN)).decision(&decision),
+            wallet(CHAIN, "Decision", &fields, &message)
+        );
+    }
 }
 
 #[test]

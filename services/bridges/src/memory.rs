@@ -163,6 +163,24 @@ impl Memory {
         Ok(self.lock().connection.query_row(query, [name], |row| row.get(0)).optional()?)
     }
 
+    /// Notes whose names begin like this, in the order of their names, and no more than `most`.
+    pub(crate) fn notes(&self, beginning: &str, most: u32) -> Result<Vec<(String, String)>> {
+        let connection = &self.lock().connection;
+        let mut query = connection.prepare(
+            "SELECT name, value FROM notes WHERE substr(name, 1, length(?1)) = ?1 AND name >= ?1
+             ORDER BY name LIMIT ?2",
+        )?;
+        let rows =
+            query.query_map(params![beginning, most], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many notes have a name that begins like this.
+    pub(crate) fn count_notes(&self, beginning: &str) -> Result<u32> {
+        let query = "SELECT COUNT(*) FROM notes WHERE substr(name, 1, length(?1)) = ?1";
+        Ok(self.lock().connection.query_row(query, [beginning], |row| row.get(0))?)
+    }
+
     /// Removes a note; durable when it returns.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ const TEST: &str = "
 ";
 
 /// `althing dev`, as somebody at a keyboard has it.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
     out: Arc<Mutex<String>>,
     said: Arc<Mutex<String>>,
@@ -42,7 +42,7 @@ fn gathered(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 impl Dev {
-    fn start(folder: &Path, options: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.arg("dev").arg(folder).args(options);
         Self::begin(command)
@@ -59,6 +59,10 @@ impl Dev {
 
     fn begin(mut command: Command) -> Self {
         command.env_remove("RUST_LOG");
+        // A service may start a bridge by its name.
+        let binaries = binary().parent().unwrap().to_owned();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", text(&binaries)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = gathered(child.stdout.take().unwrap());
@@ -70,11 +74,11 @@ impl Dev {
     }
 
     /// Waits until this is on the screen.
-    fn shows(&mut self, what: &str) {
+    pub(crate) fn shows(&mut self, what: &str) {
         self.wait(what, |dev| dev.out.lock().unwrap().clone());
     }
 
-    fn press(&mut self, key: &str) {
+    pub(crate) fn press(&mut self, key: &str) {
         self.child.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
     }
 
@@ -89,17 +93,22 @@ impl Dev {
         });
     }
 
+    /// Everything that is on the screen.
+    pub(crate) fn shown(&self) -> String {
+        self.out.lock().unwrap().clone()
+    }
+
     /// Everything that it has said beside its block of addresses.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
     /// Waits until it has said this.
-    fn says(&mut self, what: &str) {
+    pub(crate) fn says(&mut self, what: &str) {
         self.wait(what, Self::said);
     }
 
-    fn quit(mut self) {
+    pub(crate) fn quit(mut self) {
         self.press("q");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.said());
@@ -114,7 +123,7 @@ impl Drop for Dev {
 }
 
 /// A command of the person in the folder; data and code.
-fn althing(folder: &Path, arguments: &[&str]) -> (Value, Option<i32>) {
+pub(crate) fn althing(folder: &Path, arguments: &[&str]) -> (Value, Option<i32>) {
     let mut command = Command::new(binary());
     command.arg("--json").args(arguments).current_dir(folder).stdin(Stdio::null());
     let output = command.output().unwrap();

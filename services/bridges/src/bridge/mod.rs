@@ -1,5 +1,6 @@
 //! One file a technology.
 
+mod approval;
 mod email;
 mod ethereum;
 mod files;
@@ -16,8 +17,8 @@ use anyhow::{Result, bail};
 use crate::{Bridge, Memory, Setup};
 
 /// The names under which bridges are started.
-pub const NAMES: [&str; 8] =
-    ["email", "ethereum", "files", "http", "notify", "scripted", "sql", "timer"];
+pub const NAMES: [&str; 9] =
+    ["approval", "email", "ethereum", "files", "http", "notify", "scripted", "sql", "timer"];
 
 /// Makes a bridge ready to serve.
 ///
@@ -26,6 +27,7 @@ pub const NAMES: [&str; 8] =
 /// If there is none of this name, or its settings are not usable.
 pub async fn open(name: &str, setup: &Setup, memory: &Memory) -> Result<Arc<dyn Bridge>> {
     Ok(match name {
+        "approval" => Arc::new(approval::Approval::open(setup, memory)),
         "email" => Arc::new(email::Email::open(setup).await?),
         "ethereum" => ethereum::open(setup, memory)?,
         "files" => Arc::new(files::Files::open(setup)?),

@@ -1,25 +1,46 @@
-//! Repeats a step of a run.
+//! Repeats a step of a run, or what failed in many runs.
+
+mod many;
 
 use std::time::Duration;
 
-use althing_api::wire::{Run, StepPhase, StepStatus};
+use althing_api::ApplicationKey;
+use althing_api::wire::{Run, RunStatus, StepPhase, StepStatus};
 use althing_types::{Hash, Operation, Repeat};
 use anyhow::Result;
 use clap::Args;
+use many::{Rate, Wish};
 
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::Output;
 use crate::sign::{Fee, Signer, told};
 
-/// Repeat a step that failed or could not be paid.
+/// Repeat a step that failed or could not be paid: of a run, or of all runs of an application.
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
     /// The run.
-    id: Hash,
-    /// The step's name [default: the first one that failed or could not be paid].
+    #[arg(required_unless_present = "app")]
+    id: Option<Hash>,
+    /// The step's name [default: the first one that failed or could not be paid; with --app, all].
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
+    /// All runs of this application: `namespace/name@version`, or the id. The same command again goes
+    /// on where it ended.
+    #[arg(long, value_name = "APP", conflicts_with = "id")]
+    app: Option<ApplicationKey>,
+    /// Those with this status: failed or `out_of_funds`.
+    #[arg(long, value_name = "STATUS", default_value = "failed", conflicts_with = "id")]
+    status: RunStatus,
+    /// No more steps in a time than this, such as 5/s, 90/m or 1000/h.
+    #[arg(long, value_name = "RATE", default_value = "5/s", conflicts_with = "id")]
+    rate: Rate,
+    /// At most so many runs.
+    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "id")]
+    limit: usize,
+    /// Only say how many it would be.
+    #[arg(long, conflicts_with = "id")]
+    dry_run: bool,
     #[command(flatten)]
     fee: Fee,
 }
@@ -28,21 +49,26 @@ impl Retry {
     pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
         let key = home.signer()?;
         let client = home.viewed_by(&key)?;
-        let run = client.run(&self.id, Duration::ZERO)?;
-        let step = which(&run, self.step.as_deref())?;
         let signer = Signer::new(&client, key, self.fee)?;
-        let operation = Operation::Repeat(Repeat { run: self.id, step });
+        if let Some(application) = self.app {
+            let Self { status, step, rate, limit, dry_run: dry, .. } = self;
+            let wish = Wish { application, status, step, rate, limit, dry };
+            return many::run(&client, &signer, &wish, output);
+        }
+        let id = self.id.expect("the command line has a run or an application");
+        let run = client.run(&id, Duration::ZERO)?;
+        let step = which(&run, self.step.as_deref())?;
+        let operation = Operation::Repeat(Repeat { run: id, step });
         output.print(&signer.carry_out(operation)?, told)
     }
 }
 
+/// Whether a step has failed or lacks money.
+const fn wanted(phase: &StepPhase) -> bool {
+    matches!(phase, StepPhase::Short { .. } | StepPhase::Ended { status: StepStatus::Error, .. })
+}
+
 fn which(run: &Run, named: Option<&str>) -> Result<u16> {
-    let wanted = |phase: &StepPhase| {
-        matches!(
-            phase,
-            StepPhase::Short { .. } | StepPhase::Ended { status: StepStatus::Error, .. }
-        )
-    };
     let found = match named {
         Some(name) => run.steps.iter().position(|step| step.id.as_str() == name),
         None => run.steps.iter().position(|step| wanted(&step.phase)),

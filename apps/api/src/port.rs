@@ -322,6 +322,12 @@ pub trait Applications: Send + Sync {
     /// A run; waits up to `wait` for it to be over, then returns it as it is.
     fn run(&self, viewer: Option<Address>, id: Hash, wait: Duration) -> Answer<'_, wire::Run>;
 
+    /// What happened to a run.
+    fn history(&self, viewer: Option<Address>, id: Hash) -> Answer<'_, wire::RunHistory>;
+
+    /// A run as it was after a block.
+    fn run_at(&self, viewer: Option<Address>, id: Hash, height: Height) -> Answer<'_, wire::Run>;
+
     /// Events, open and settled lately.
     fn occurrences(
         &self,

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use althing_types::Height;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -135,6 +136,41 @@ pub(crate) async fn run(
     let wait = query(wait)?.wait(shared.config.wait_max)?;
     let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.run(viewer, run, wait).await?))
+}
+
+/// What happened to a run, block by block: played again from what the ledger has kept of it.
+#[utoipa::path(get, path = "/v1/runs/{id}/history", tag = "applications",
+    params(("id" = wire::HashText, Path), ("althing-viewer" = Option<String>, Header,
+        description = "Account, time and signature of who wants to see what is private.")),
+    responses(
+        (status = 200, body = wire::RunHistory),
+        (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
+pub(crate) async fn run_history(
+    State(shared): Node,
+    headers: HeaderMap,
+    run: Part,
+) -> Answer<wire::RunHistory> {
+    let run = id(&path(run)?)?;
+    let viewer = viewer(&shared, &headers).await?;
+    Ok(Json(told(&shared)?.history(viewer, run).await?))
+}
+
+/// A run as it was after a block.
+#[utoipa::path(get, path = "/v1/runs/{id}/history/{height}", tag = "applications",
+    params(("id" = wire::HashText, Path), ("height" = u64, Path), ("althing-viewer" = Option<String>,
+        Header, description = "Account, time and signature of who wants to see what is private.")),
+    responses(
+        (status = 200, body = wire::Run),
+        (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
+pub(crate) async fn run_at(
+    State(shared): Node,
+    headers: HeaderMap,
+    parts: Parts,
+) -> Answer<wire::Run> {
+    let (run, height) = path(parts)?;
+    let (run, height) = (id(&run)?, Height(parse("height", &height)?));
+    let viewer = viewer(&shared, &headers).await?;
+    Ok(Json(told(&shared)?.run_at(viewer, run, height).await?))
 }
 
 /// Which events.

@@ -61,16 +61,25 @@ fn an_executor_whose_answer_fails_the_method_is_fined_and_another_one_is_asked()
     // of the weight while its record is clean: it is the first executor three times in four.
     cli.run(&["service", "offer", SERVICE, "--stake", "8000", "--term", "30d", "--dev-node", "2"])
         .unwrap();
-    let caught = (0..100).any(|_| {
+    let caught = (0..100).find_map(|_| {
         let execution = factor(&cli, 1_000_036_000_099, "2");
         // Whoever works on it, every execution must end right.
         assert_eq!(execution["conclusion"], "accepted", "{execution}");
         assert_eq!(execution["status"], "found", "{execution}");
         let members = execution["members"].as_array().unwrap();
-        members
-            .iter()
-            .any(|member| member["node"] == liar.as_str() && member["offence"] == "wrong_result")
+        let is_lie =
+            |member: &Value| member["node"] == liar.as_str() && member["offence"] == "wrong_result";
+        members.iter().any(is_lie).then(|| execution["id"].as_str().unwrap().to_owned())
     });
-    assert!(caught, "the liar was never the executor, or never fined");
+    let caught = caught.expect("the liar was the executor, and fined");
+    // Where the lie parts from the truth is told.
+    let told = cli.run(&["explain", &caught]).unwrap();
+    let parting = &told["divergences"][0];
+    assert_eq!(
+        (&parting["accepted"], &parting["others"][0]),
+        (&true.into(), &liar.as_str().into())
+    );
+    assert!(parting["first"]["differs"].is_string(), "{parting}");
+    assert!(told["text"].as_str().unwrap().contains("First differences:"), "{told}");
     network.stop().unwrap();
 }

@@ -30,6 +30,7 @@ mod framed;
 pub mod frames;
 pub mod genesis_file;
 mod gossip;
+mod history;
 mod journal;
 mod node;
 mod observations;

@@ -10,8 +10,9 @@ use althing_api::{
 };
 use althing_ledger::{ApplicationRecord, EventRecord, EventState, RunRecord, query};
 use althing_replica::Reader;
-use althing_types::{Address, Hash, Visibility, purse};
+use althing_types::{Address, Hash, Height, Visibility, purse};
 
+use crate::history::{History, Moment, replay};
 use crate::settled::Ids;
 use crate::view::{NodeView, blocking, failed, missing};
 
@@ -160,16 +161,37 @@ fn occurrences(
     }
 }
 
+fn find_record(
+    reader: &Reader,
+    viewer: Option<Address>,
+    id: &Hash,
+) -> Result<(ApplicationRecord, RunRecord), NodeError> {
+    let absent = || missing(format!("run {id}"));
+    let record = reader.run(id).map_err(failed)?.ok_or_else(absent)?;
+    let mut known = Known::new(reader, viewer);
+    let application = known.visible(&record.application)?.ok_or_else(absent)?;
+    Ok((application.clone(), record))
+}
+
 fn find_run(
     reader: &Reader,
     viewer: Option<Address>,
     id: &Hash,
 ) -> Result<(wire::Run, RunRecord), NodeError> {
-    let absent = || missing(format!("run {id}"));
-    let record = reader.run(id).map_err(failed)?.ok_or_else(absent)?;
-    let mut known = Known::new(reader, viewer);
-    let application = known.visible(&record.application)?.ok_or_else(absent)?;
-    Ok((wire::Run::of(application, &record), record))
+    let (application, record) = find_record(reader, viewer, id)?;
+    Ok((wire::Run::of(&application, &record), record))
+}
+
+/// A run, played again up to a block.
+fn played(
+    reader: &Reader,
+    viewer: Option<Address>,
+    id: &Hash,
+    until: Option<Height>,
+) -> Result<(ApplicationRecord, History), NodeError> {
+    let (application, record) = find_record(reader, viewer, id)?;
+    let history = replay(reader, &application, &record, until).map_err(failed)?;
+    Ok((application, history))
 }
 
 impl Applications for NodeView {
@@ -223,6 +245,31 @@ impl Applications for NodeView {
             };
             self.wait_for(wait, ask).await
         })
+    }
+
+    fn history(&self, viewer: Option<Address>, id: Hash) -> Answer<'_, wire::RunHistory> {
+        let reader = self.reader();
+        Box::pin(blocking(move || {
+            let (_, history) = played(&reader, viewer, &id, None)?;
+            let moment = |moment: Moment| wire::RunMoment {
+                height: moment.height.0,
+                time: moment.time.0,
+                changes: moment.changes.into_iter().map(Into::into).collect(),
+            };
+            let moments = history.moments.into_iter().map(moment).collect();
+            Ok(wire::RunHistory { run: id.into(), moments, agrees: history.agrees })
+        }))
+    }
+
+    fn run_at(&self, viewer: Option<Address>, id: Hash, height: Height) -> Answer<'_, wire::Run> {
+        let reader = self.reader();
+        Box::pin(blocking(move || {
+            let (application, history) = played(&reader, viewer, &id, Some(height))?;
+            if height < history.record.started {
+                return Err(missing(format!("run {id} at height {height}")));
+            }
+            Ok(wire::Run::of(&application, &history.record))
+        }))
     }
 
     fn occurrences(

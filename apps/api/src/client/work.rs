@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use althing_types::{Address, Hash};
+use althing_types::{Address, Hash, Height};
 
 use super::{Client, Events, Result, add, escaped, list, to_json, understood};
 use crate::port::{ApplicationKey, Cut, EventFilter, RunFilter, ServiceKey};
@@ -54,6 +54,24 @@ impl Client {
     /// As [`status`](Self::status).
     pub fn run(&self, id: &Hash, wait: Duration) -> Result<wire::Run> {
         self.get(&format!("/v1/runs/{id}?wait_ms={}", wait.as_millis()))
+    }
+
+    /// What happened to a run.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn run_history(&self, id: &Hash) -> Result<wire::RunHistory> {
+        self.get(&format!("/v1/runs/{id}/history"))
+    }
+
+    /// A run as it was after a block.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn run_at(&self, id: &Hash, height: Height) -> Result<wire::Run> {
+        self.get(&format!("/v1/runs/{id}/history/{height}"))
     }
 
     /// Events, open and settled lately.

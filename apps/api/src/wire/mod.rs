@@ -48,7 +48,10 @@ pub use operation::{
 };
 pub use outcome::{BlobRef, Claim, Doubt, Failure, Opening, Opinion, Outcome};
 pub use program::{CloudEvent, Connect, Connected, Connection, Observed};
-pub use run::{Branch, BranchStatus, Parent, Run, RunStatus, RunStep, StepPhase, StepState};
+pub use run::{
+    Branch, BranchStatus, Parent, Run, RunHistory, RunMoment, RunStatus, RunStep, StepPhase,
+    StepState,
+};
 pub use service::{
     Emitters, EventTerms, MeasuredTerms, Offer, OfferStatus, Service, ServiceTerms, Tally,
     TaskTerms, Verification,

@@ -228,6 +228,28 @@ pub struct Run {
     pub truncated: bool,
 }
 
+/// What happened to a run, block by block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunHistory {
+    /// The run.
+    pub run: HashText,
+    /// In the order of the blocks.
+    pub moments: Vec<RunMoment>,
+    /// Whether what the ledger has kept, played again, comes to the run as the ledger has it.
+    pub agrees: bool,
+}
+
+/// What happened to a run in one block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunMoment {
+    /// The block.
+    pub height: u64,
+    /// Its time, milliseconds since 1970.
+    pub time: u64,
+    /// In the order in which they happened.
+    pub changes: Vec<RunStep>,
+}
+
 /// A change of state of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]

@@ -207,6 +207,18 @@ impl Applications for FakeNode {
         found(shown.then(run), format!("run {id}"))
     }
 
+    fn history(&self, viewer: Option<Address>, id: Hash) -> Answer<'_, wire::RunHistory> {
+        let shown = application().is_visible_to(viewer) && run().id.0 == id;
+        let moment = wire::RunMoment { height: 3, time: 10, changes: vec![wire::RunStep::Started] };
+        let history = || wire::RunHistory { run: run().id, moments: vec![moment], agrees: true };
+        found(shown.then(history), format!("run {id}"))
+    }
+
+    fn run_at(&self, viewer: Option<Address>, id: Hash, height: Height) -> Answer<'_, wire::Run> {
+        let shown = application().is_visible_to(viewer) && run().id.0 == id && height.0 >= 3;
+        found(shown.then(run), format!("run {id} at height {height}"))
+    }
+
     fn occurrences(&self, filter: EventFilter, _: Cut) -> Answer<'_, wire::Page<wire::Occurrence>> {
         let record = wire::Occurrence::from(event_record());
         let shown = filter.service.is_none_or(|id| id == record.name.service.0)

@@ -86,6 +86,7 @@ fn an_application_lives_from_its_first_file_to_its_removal() {
     events_start_runs(&orders);
     a_paused_application_starts_none(&orders);
     runs_are_repeated_and_cancelled(&orders);
+    many_runs_are_repeated_no_faster_than_asked_and_each_once(&orders);
     its_owner_alone_has_its_money(&orders, &application);
     removed(&orders, &application);
     orders.stage.stop();
@@ -232,6 +233,86 @@ fn runs_are_repeated_and_cancelled(orders: &Orders) {
     let cancelled = stage.run(&["run", "follow", id(&failed)]);
     assert_eq!(cancelled["status"], "cancelled");
     stage.fails(&["run", "cancel", id(&failed)], "LED-0060");
+    stepped_through(stage, &cancelled);
+}
+
+/// `run history` and `run show --at`: the run as it was after each of its blocks.
+fn stepped_through(stage: &Stage, run: &Value) {
+    let history = stage.run(&["run", "history", id(run)]);
+    assert_eq!(history["agrees"], true, "{history}");
+    let moments = history["moments"].as_array().unwrap();
+    let changes = |step: &str| -> Vec<(u64, Value)> {
+        let of = |moment: &Value| {
+            let height = moment["height"].as_u64().unwrap();
+            let changes = moment["changes"].as_array().unwrap().clone();
+            changes.into_iter().map(move |change| (height, change)).collect::<Vec<_>>()
+        };
+        moments.iter().flat_map(of).filter(|(_, change)| change["step"] == step).collect()
+    };
+    let at = |height: u64| {
+        let run = stage.run(&["run", "show", id(run), "--at", &height.to_string()]);
+        (run["status"].as_str().unwrap().to_owned(), run["steps"][0]["phase"].clone())
+    };
+    let began = changes("began");
+    let (started, failed) = (changes("started")[0].0, changes("failed")[0].0);
+    assert_eq!(at(started), ("running".to_owned(), "working".into()));
+    assert_eq!(at(failed), ("failed".to_owned(), "ended".into()));
+    // It was repeated, and came to wait; then it was cancelled.
+    let repeated = began.iter().find(|(height, _)| *height > failed).unwrap().0;
+    assert_eq!(at(repeated).0, "running");
+    let waiting = changes("waiting").last().unwrap().0;
+    assert_eq!(at(waiting).0, "waiting");
+    assert_eq!(at(changes("ended")[0].0).0, "cancelled");
+    let shown = stage.run(&["run", "show", id(run)]);
+    let last = changes("ended")[0].0.to_string();
+    let played = stage.run(&["run", "show", id(run), "--at", &last]);
+    assert_eq!(played["branches"], shown["branches"], "the same at its end");
+    stage.fails(&["run", "show", id(run), "--at", "1"], "API-0004");
+    stage.fails(&["run", "history", NOTHING], "API-0004");
+    assert!(stage.told(&["run", "history", id(run)]).0.contains("as the ledger has it"));
+}
+
+/// `run retry --app`: in two goes, as one that was ended and begun again.
+fn many_runs_are_repeated_no_faster_than_asked_and_each_once(orders: &Orders) {
+    const COUNT: usize = 9;
+    let stage = &orders.stage;
+    orders.broken.store(true, Ordering::SeqCst);
+    let id = |number: usize| format!("many-{number}");
+    let events: Vec<String> = (0..COUNT)
+        .map(|number| orders.event("order_placed", &id(number), &format!("many-o-{number}")))
+        .collect();
+    for event in &events {
+        orders.run(event, "failed");
+    }
+    let retry = ["run", "retry", "--app", APP];
+    stage.fails(&[&retry[..], &["--status", "done"]].concat(), "CLI-0042");
+    stage.fails(&[&retry[..], &["--rate", "fast"]].concat(), "CLI-0013");
+    let would = stage.run(&[&retry[..], &["--dry-run"]].concat());
+    assert_eq!((&would["asked"], &would["repeated"]), (&COUNT.into(), &0.into()), "{would}");
+    let other = stage.run(&[&retry[..], &["--step", "thanks"]].concat());
+    assert_eq!((&other["repeated"], &other["nothing"]), (&0.into(), &COUNT.into()), "{other}");
+
+    orders.broken.store(false, Ordering::SeqCst);
+    let attempts = |event: &String| orders.run(event, "waiting")["steps"][0]["attempts"].clone();
+    // Two at once, the third after a second.
+    let first = stage.run(&[&retry[..], &["--rate", "2/s", "--limit", "3"]].concat());
+    assert_eq!((&first["repeated"], &first["more"]), (&3.into(), &true.into()), "{first}");
+    assert!(first["took_ms"].as_u64().unwrap() >= 1_000, "{first}");
+    let rest = stage.run(&[&retry[..], &["--rate", "50/s"]].concat());
+    assert_eq!((&rest["repeated"], &rest["refused"]), (&(COUNT - 3).into(), &json!({})), "{rest}");
+    for event in &events {
+        assert_eq!(attempts(event), 2, "each is repeated once");
+    }
+    let again = stage.run(&[&retry[..], &["--rate", "50/s"]].concat());
+    assert_eq!((&again["runs"], &again["repeated"]), (&0.into(), &0.into()), "{again}");
+    let runs = stage.run(&["run", "list", "--app", APP, "--status", "waiting"]);
+    for run in runs.as_array().unwrap().iter().filter(|run| events.contains(&text_of(run))) {
+        stage.run(&["run", "cancel", run["id"].as_str().unwrap()]);
+    }
+}
+
+fn text_of(run: &Value) -> String {
+    run["event"].as_str().unwrap_or_default().to_owned()
 }
 
 /// `app deposit`, of the owner and of somebody else.

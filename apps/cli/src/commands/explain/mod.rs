@@ -1,5 +1,6 @@
 //! Says in words what happened in an execution, an event or a run; draws are repeated.
 
+mod divergence;
 mod event;
 mod run;
 mod story;
@@ -13,8 +14,9 @@ use althing_api::wire::{Claim, Conclusion, Explanation, MemberState, Outcome};
 use althing_types::Hash;
 use anyhow::Result;
 use clap::Args;
+use divergence::{Kept, Outputs};
 use serde::Serialize;
-use serde_json::Value;
+use story::{Parting, partings};
 
 use crate::home::Home;
 use crate::names::Names;
@@ -34,6 +36,8 @@ pub(crate) struct Explain {
 #[derive(Serialize)]
 struct Told {
     text: String,
+    /// Where answers part from the one that was accepted, or else from the first.
+    divergences: Vec<Parting>,
     explanation: Explanation,
 }
 
@@ -46,14 +50,16 @@ impl Explain {
         };
         let service = client.service(&ServiceKey::Id(explanation.execution.service.0)).ok();
         let alias = service.map(|service| service.terms.alias.to_string());
+        let outputs = outputs(&client, &explanation);
         let text = story::tell(&story::Sources {
             explanation: &explanation,
             alias: alias.as_deref(),
             names: &Names::of(home),
-            outputs: &outputs(&client, &explanation),
+            outputs: &outputs,
             parameters: Some(&client.genesis()?.parameters),
         });
-        output.print(&Told { text, explanation }, |told| told.text.clone())
+        let divergences = partings(&explanation.execution, &outputs);
+        output.print(&Told { text, divergences, explanation }, |told| told.text.clone())
     }
 
     /// An event or a run, if it is one; else what was said of the execution.
@@ -88,7 +94,7 @@ impl Explain {
 }
 
 /// The outputs that were answered, as far as the node can find them.
-fn outputs(client: &Client, explanation: &Explanation) -> BTreeMap<Hash, Value> {
+fn outputs(client: &Client, explanation: &Explanation) -> Outputs {
     let execution = &explanation.execution;
     let concluded = match &execution.conclusion {
         Some(Conclusion::Accepted { outcome }) => Some(outcome),
@@ -106,9 +112,8 @@ fn outputs(client: &Client, explanation: &Explanation) -> BTreeMap<Hash, Value> 
         }
         // An output that nobody has any more is told by its hash.
         let bytes = client.blob_of(&execution.id, &output.hash);
-        let fetched = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(value) = fetched {
-            found.insert(output.hash.0, value);
+        if let Ok(bytes) = bytes {
+            found.insert(output.hash.0, Kept::from(bytes));
         }
     }
     found

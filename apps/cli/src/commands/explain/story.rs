@@ -1,15 +1,16 @@
 //! An execution in words, from what the ledger recorded of it. Pure: everything it needs is given.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use althing_api::wire::{
     Claim, Conclusion, Execution, ExplainedDraw, Explanation, Hop, Member, MemberState, Offence,
     Outcome, Parameters, Role,
 };
-use althing_types::{Amount, BasisPoints, Hash};
+use althing_types::{Amount, BasisPoints};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::divergence::{Divergence, Outputs, first};
 use crate::commands::execution::conclusion;
 use crate::names::Names;
 use crate::words;
@@ -22,7 +23,7 @@ pub(super) struct Sources<'a> {
     pub(super) alias: Option<&'a str>,
     pub(super) names: &'a Names,
     /// By hash.
-    pub(super) outputs: &'a BTreeMap<Hash, Value>,
+    pub(super) outputs: &'a Outputs,
     pub(super) parameters: Option<&'a Parameters>,
 }
 
@@ -35,6 +36,7 @@ pub(super) fn tell(sources: &Sources<'_>) -> String {
         drawn(&mut text, sources, index, draw);
     }
     answers(&mut text, sources);
+    partings_in_words(&mut text, sources);
     fines(&mut text, sources);
     payments(&mut text, sources);
     end(&mut text, sources);
@@ -221,7 +223,10 @@ fn differing_keys(sources: &Sources<'_>, groups: &[(&MemberState, Vec<&Member>)]
         .filter_map(|(state, _)| match state {
             MemberState::Opened {
                 claim: Claim::Outcome(Outcome::Returned { status, output, .. }),
-            } => Some((status.as_str(), sources.outputs.get(&output.hash.0)?.as_object()?)),
+            } => {
+                let value = sources.outputs.get(&output.hash.0)?.value.as_ref()?;
+                Some((status.as_str(), value.as_object()?))
+            }
             _ => None,
         })
         .collect();
@@ -242,7 +247,8 @@ fn differing_keys(sources: &Sources<'_>, groups: &[(&MemberState, Vec<&Member>)]
 fn answer(sources: &Sources<'_>, outcome: &Outcome, differing: &[String]) -> String {
     match outcome {
         Outcome::Returned { status, output, .. } => {
-            let Some(value) = sources.outputs.get(&output.hash.0) else {
+            let kept = sources.outputs.get(&output.hash.0).and_then(|kept| kept.value.as_ref());
+            let Some(value) = kept else {
                 return format!("{status} with the output {}", output.hash);
             };
             let fields: Vec<String> = value
@@ -262,6 +268,85 @@ fn answer(sources: &Sources<'_>, outcome: &Outcome, differing: &[String]) -> Str
         Outcome::Failed { failure } => format!("that {}", words::failure(*failure)),
         Outcome::Inconclusive { doubt } => format!("that {}", words::doubt(*doubt)),
     }
+}
+
+/// Who parts from whom, and where.
+#[derive(Debug, Serialize)]
+pub(super) struct Parting {
+    /// Accounts that said the one.
+    nodes: Vec<String>,
+    /// Whether that one was accepted.
+    accepted: bool,
+    /// Accounts that said the other.
+    others: Vec<String>,
+    /// Where the other parts from the one.
+    first: Divergence,
+}
+
+/// Where each answer parts from the accepted one; from the first, if none was accepted.
+pub(super) fn partings(execution: &Execution, outputs: &Outputs) -> Vec<Parting> {
+    let accepted = match &execution.conclusion {
+        Some(Conclusion::Accepted { outcome }) => Some(outcome),
+        Some(Conclusion::Failed { .. }) | None => None,
+    };
+    let mut groups: Vec<(&Outcome, Vec<String>)> = Vec::new();
+    for member in &execution.members {
+        let MemberState::Opened { claim: Claim::Outcome(outcome) } = &member.state else {
+            continue;
+        };
+        let node = member.node.to_string();
+        match groups.iter_mut().find(|(known, _)| *known == outcome) {
+            Some((_, nodes)) => nodes.push(node),
+            None => groups.push((outcome, vec![node])),
+        }
+    }
+    let place = groups.iter().position(|(outcome, _)| Some(*outcome) == accepted).unwrap_or(0);
+    let Some((base, nodes)) = groups.get(place) else { return Vec::new() };
+    let others = groups.iter().filter(|(outcome, _)| outcome != base);
+    let parting = |(outcome, others): &(&Outcome, Vec<String>)| {
+        let first = first(base, outcome, outputs)?;
+        let (nodes, others) = (nodes.clone(), others.clone());
+        Some(Parting { nodes, accepted: accepted == Some(*base), others, first })
+    };
+    others.filter_map(parting).collect()
+}
+
+fn partings_in_words(text: &mut String, sources: &Sources<'_>) {
+    let partings = partings(&sources.explanation.execution, sources.outputs);
+    if partings.is_empty() {
+        return;
+    }
+    line!(text, "\nFirst differences:");
+    let name = |node: &String| {
+        node.parse().map_or_else(|_| node.clone(), |node| sources.names.name(&node))
+    };
+    for Parting { nodes, accepted, others, first } in &partings {
+        let (nodes, others) = (list(nodes.iter().map(name)), list(others.iter().map(name)));
+        let mark = if *accepted { " (accepted)" } else { "" };
+        line!(text, "  {nodes}{mark} against {others}: {}", parting(first));
+    }
+}
+
+fn parting(at: &Divergence) -> String {
+    let value = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), quoted);
+    let byte = |byte: &Option<u8>| byte.map_or("the end".to_owned(), |byte| format!("{byte:#04x}"));
+    match at {
+        Divergence::Kind => "one returned and the other did not, or in another way".to_owned(),
+        Divergence::Status { one, other } => format!("the status, {one} and {other}"),
+        Divergence::Value { path, one, other } => {
+            format!("at {}, {} and {}", words::plain(path), value(one), value(other))
+        }
+        Divergence::Byte { offset, one, other } => {
+            format!("byte {offset} of the outputs, {} and {}", byte(one), byte(other))
+        }
+        Divergence::Lost => "the outputs, which are not kept any more".to_owned(),
+        Divergence::Key { index } => format!("key {index} for later waits"),
+    }
+}
+
+/// As [`brief`], with a text told from what looks like it.
+fn quoted(value: &Value) -> String {
+    if value.is_string() { format!("\"{}\"", brief(value)) } else { brief(value) }
 }
 
 /// A value as people write it, cut where it gets long.

@@ -1,11 +1,14 @@
 //! The whole story of fixed executions.
 
+use std::collections::BTreeMap;
+
 use althing_api::wire::{
     BlobRef, Candidate, Draw, Failure, Opening, Origin, Phase, Reason, Text, Verification,
 };
-use althing_types::{Address, EndpointId};
+use althing_types::{Address, EndpointId, Hash};
 use serde_json::json;
 
+use super::super::divergence::Kept;
 use super::*;
 
 const fn node(number: u8) -> Address {
@@ -147,11 +150,15 @@ fn caught() -> Execution {
     )
 }
 
+fn kept(value: &Value) -> Kept {
+    Kept::from(value.to_string().into_bytes())
+}
+
 #[test]
 fn a_liar_and_a_copier_are_named_with_what_they_said_and_paid() {
     let outputs = BTreeMap::from([
-        (Hash([41; 32]), json!({ "currency": "EUR", "total": "41.00" })),
-        (Hash([42; 32]), json!({ "currency": "EUR", "total": "42.00" })),
+        (Hash([41; 32]), kept(&json!({ "currency": "EUR", "total": "41.00" }))),
+        (Hash([42; 32]), kept(&json!({ "currency": "EUR", "total": "42.00" }))),
     ]);
     let text = tell(&Sources {
         explanation: &explanation(caught(), Some(&[3, 1, 2, 5, 4])),

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use althing_api::client::Client;
-use althing_api::wire::{Event, Run, RunStep};
+use althing_api::wire::{Event, Run};
 use althing_types::Hash;
 use anyhow::Result;
 use clap::Args;
 
+use super::changes::in_words;
 use super::drawing::drawing;
 use crate::duration::Span;
 use crate::failure::Failure;
@@ -64,26 +65,9 @@ pub(super) fn wait(client: &Client, id: &Hash, deadline: Instant) -> Result<Run>
 
 fn narrate(client: &Client, run: &Run, events: althing_api::client::Events, output: Output) {
     let services = ServiceNames::new(client);
-    let step = |index: u16| {
-        run.steps.get(usize::from(index)).map_or_else(|| index.to_string(), |s| s.id.to_string())
-    };
     for event in events {
         let Ok(Event::Run { height, step: change, .. }) = event else { continue };
-        let words = match change {
-            RunStep::Started => "started".to_owned(),
-            RunStep::Began { index, attempt, id } => {
-                format!("{} began, attempt {}: {id}", step(index), attempt + 1)
-            }
-            RunStep::Waiting { index, event } => {
-                format!("{} waits for {}", step(index), services.event(&event))
-            }
-            RunStep::Took { index, key } => format!("{} took the event {key}", step(index)),
-            RunStep::StepEnded { index, status } => format!("{} ended: {status}", step(index)),
-            RunStep::OutOfFunds => "out of funds".to_owned(),
-            RunStep::Resumed => "goes on".to_owned(),
-            RunStep::Failed => "failed; a step can be repeated".to_owned(),
-            RunStep::Ended => "ended".to_owned(),
-        };
+        let words = in_words(&change, run, &services);
         output.say(&format!("block {height}: {words}"));
     }
 }

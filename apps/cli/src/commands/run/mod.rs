@@ -1,8 +1,10 @@
 //! Runs of applications: a file for each verb.
 
 mod cancel;
+mod changes;
 mod drawing;
 mod follow;
+mod history;
 mod list;
 mod retry;
 mod show;
@@ -21,9 +23,11 @@ pub(crate) enum Run {
     List(list::List),
     /// Show a run: its branches, drawn, with their status.
     Show(show::Show),
+    /// Show what happened to a run, block by block.
+    History(history::History),
     /// Show what happens to a run until it is over.
     Follow(follow::Follow),
-    /// Repeat a step that failed or could not be paid.
+    /// Repeat a step that failed or could not be paid: of a run, or of all runs of an application.
     Retry(retry::Retry),
     /// End a run; what is under way is not waited for.
     Cancel(cancel::Cancel),
@@ -34,6 +38,7 @@ impl Run {
         match self {
             Self::List(command) => command.run(home, output),
             Self::Show(command) => command.run(home, output),
+            Self::History(command) => command.run(home, output),
             Self::Follow(command) => command.run(home, output),
             Self::Retry(command) => command.run(home, output),
             Self::Cancel(command) => command.run(home, output),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use althing_types::Hash;
+use althing_types::{Hash, Height};
 use anyhow::Result;
 use clap::Args;
 
@@ -16,12 +16,18 @@ use crate::services::ServiceNames;
 pub(crate) struct Show {
     /// Its id.
     id: Hash,
+    /// As it was after this block; `run history` lists those in which something happened.
+    #[arg(long, value_name = "HEIGHT")]
+    at: Option<u64>,
 }
 
 impl Show {
     pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
         let client = home.viewer()?;
-        let run = client.run(&self.id, Duration::ZERO)?;
+        let run = match self.at {
+            Some(height) => client.run_at(&self.id, Height(height))?,
+            None => client.run(&self.id, Duration::ZERO)?,
+        };
         let services = ServiceNames::new(&client);
         output.print(&run, |run| drawing(run, &services.lookup()))
     }

@@ -178,8 +178,7 @@ impl Player<'_> {
         {
             offer(height, Input::Deadline);
         }
-        for index in 0..self.run.steps.len() {
-            let step = u16::try_from(index).expect("a plan has few steps");
+        for (step, _) in (0..).zip(&self.run.steps) {
             if let Some((height, input)) = self.of_step(step)? {
                 offer(height, input);
             }
@@ -252,7 +251,7 @@ impl Player<'_> {
         let last = awaited.filter(|last| Some(&last.payload) == payload.as_ref());
         let occurrence = last.unwrap_or_else(|| Occurrence {
             key: Hash::ZERO,
-            payload: payload.unwrap_or(Payload::Blob(BlobRef::of(b""))),
+            payload: payload.unwrap_or_else(|| Payload::Blob(BlobRef::of(b""))),
             holders: Vec::new(),
         });
         Input::Event { step, occurrence }

@@ -56,10 +56,13 @@ fn branch(run: &Value, last: &str) -> Value {
     branches.iter().find(ends).unwrap()["status"].clone()
 }
 
-fn the_run(folder: &Path, status: &str, step: &str) -> Option<Value> {
-    let runs = run(folder, &["run", "list", "--status", status]);
-    let runs = runs.as_array().unwrap().iter();
-    runs.filter(|run| branch(run, step) == status).cloned().next()
+/// Waits for a run whose branch to this step is done.
+fn done(folder: &Path, step: &str) {
+    until(&format!("a run that ends with {step}"), || {
+        let runs = run(folder, &["run", "list", "--status", "done"]);
+        let is_done = |run: &Value| branch(run, step) == "done";
+        runs.as_array().is_some_and(|runs| runs.iter().any(is_done)).then_some(())
+    });
 }
 
 /// Where the bridge of these approvals shows its questions.
@@ -94,14 +97,14 @@ fn an_expense_is_paid_when_its_approver_signs_and_closed_when_they_reject_it() {
     assert_eq!(code(&folder, &["event", "approve", &at, "--yes"]), "CLI-0041");
     let told = run(&folder, &["event", "approve", &first, "--yes", "--comment", "well earned"]);
     assert_eq!(told["decided"]["comment"], "well earned");
-    until("the payment", || the_run(&folder, "done", "paid"));
+    done(&folder, "paid");
     assert_eq!(code(&folder, &["event", "approve", &first, "--yes"]), "ASK-0005");
     assert_eq!(code(&folder, &["event", "reject", &first, "--yes"]), "ASK-0005");
 
     file(&folder, "e-2", &own);
     let second = address(&open(1)[0]);
     run(&folder, &["event", "reject", &second, "--yes"]);
-    until("the end", || the_run(&folder, "done", "declined"));
+    done(&folder, "declined");
 
     // Somebody else is asked: this account's decision is not theirs.
     file(&folder, "e-3", &format!("0x{}", "07".repeat(20)));
@@ -116,6 +119,6 @@ fn what_nobody_decides_is_closed_when_its_time_is_over() {
     let mut dev = Dev::start(&folder, &["--fast-time"]);
     file(&folder, "e-1", &format!("0x{}", "07".repeat(20)));
     dev.says("skipped 2");
-    until("the end", || the_run(&folder, "done", "unanswered"));
+    done(&folder, "unanswered");
     dev.quit();
 }

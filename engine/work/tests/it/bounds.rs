@@ -9,7 +9,7 @@ fn inputs(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("input {n}")).collect()
 }
 
-fn call(world: &mut World, count: usize, task: &str) -> Vec<althing_types::Hash> {
+fn call(world: &mut World, count: usize, task: &str) -> Vec<Hash> {
     let inputs = inputs(count);
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     world.call(task, 1, &inputs)

@@ -328,8 +328,10 @@ fn partings_in_words(text: &mut String, sources: &Sources<'_>) {
 }
 
 fn parting(at: &Divergence) -> String {
-    let value = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), quoted);
-    let byte = |byte: &Option<u8>| byte.map_or("the end".to_owned(), |byte| format!("{byte:#04x}"));
+    let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), quoted);
+    let byte = |byte: &Option<u8>| {
+        byte.map_or_else(|| "the end".to_owned(), |byte| format!("{byte:#04x}"))
+    };
     match at {
         Divergence::Kind => "one returned and the other did not, or in another way".to_owned(),
         Divergence::Status { one, other } => format!("the status, {one} and {other}"),

@@ -294,7 +294,7 @@ pub struct StepInput {
     pub document: BlobRef,
     /// The run.
     pub run: Hash,
-    /// When the run started.
+    /// When the run started, or the first attempt of the step that uses it.
     pub started_at: TimeMs,
     /// The step.
     pub step: u16,

@@ -39,5 +39,5 @@ pub use graph::ancestors;
 pub use input::{Attempt, Effect, Input, NotRepeatable};
 pub use run::{
     Ending, KEPT_MS, Occurrence, Origin, QUEUE_MAX, Run, RunEnd, StepPhase, StepRun, attempt_id,
-    matches,
+    first_run, matches,
 };

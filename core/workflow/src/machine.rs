@@ -252,7 +252,10 @@ impl Machine<'_> {
         let id = attempt_id(&run, step, attempt);
         known.phase = match action {
             Action::Task { .. } => StepPhase::Working { execution: id },
-            Action::Application { .. } => StepPhase::Child { run: id, short: false },
+            Action::Application { .. } => {
+                known.began.get_or_insert(now);
+                StepPhase::Child { run: id, short: false }
+            }
         };
         self.effects.push(Effect::Begin { step, attempt, id });
     }

@@ -70,6 +70,9 @@ pub struct StepRun {
     /// Whose outputs its attempts read, where that was not everybody's before it when the first attempt
     /// began: a later one must not ask for another thing under the key of the first.
     pub reads: Option<Vec<u16>>,
+    /// When the first attempt began, where the step uses an application: to all its runs it counts as
+    /// their start, so that a later one finds the events that the first was told of.
+    pub began: Option<TimeMs>,
 }
 
 /// How far a step is.
@@ -141,6 +144,19 @@ pub fn attempt_id(run: &Hash, step: u16, attempt: u16) -> Hash {
     tagged("althing attempt", &[&run.0, &step.to_be_bytes(), &attempt.to_be_bytes()])
 }
 
+/// Names the run that a step belongs to for whoever must do nothing twice: equal for all attempts of the
+/// step, and of those steps that use its application, directly or not.
+///
+/// It is the run's own id; where another application uses this one, the id of the first run that the using
+/// step began, however often it was attempted since.
+#[must_use]
+pub fn first_run(input: &StepInput) -> Hash {
+    match &input.event {
+        Payload::Given(user) => attempt_id(&first_run(user), user.step, 0),
+        Payload::Blob(_) | Payload::Event { .. } | Payload::Returned { .. } => input.run,
+    }
+}
+
 /// Whether an event with these keys is one that the resolved filter asks for.
 #[must_use]
 pub fn matches(filter: &[(u8, Hash)], keys: &[Hash]) -> bool {
@@ -161,6 +177,7 @@ impl Run {
             awaited: None,
             queued: Vec::new(),
             reads: None,
+            began: None,
         };
         let steps = plan.steps.iter().map(|_| idle()).collect();
         Self { id, keys, nested, steps, kept_until: None, end: None }
@@ -285,7 +302,7 @@ pub struct Origin<'a> {
     pub application: &'a Hash,
     /// Its document.
     pub document: &'a althing_types::BlobRef,
-    /// When the run started.
+    /// When the run started, or the first attempt of the step that uses it.
     pub started_at: TimeMs,
     /// What started it.
     pub event: &'a Payload,

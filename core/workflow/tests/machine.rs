@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use althing_types::{
     Action, After, BlobRef, End, EventName, Filter, Hash, Join, KeySource, Name, Payload, Plan,
-    Retry, ReturnPlan, StepOutput, StepPlan, StepStatus, TimeMs, Trigger, Wait,
+    Retry, ReturnPlan, StepInput, StepOutput, StepPlan, StepStatus, TimeMs, Trigger, Wait,
 };
 use althing_workflow::{
     Attempt, BranchStatus, Branches, Effect, Input, NotAPlan, NotRepeatable, Occurrence, Origin,
-    Run, RunEnd, RunStatus, StepPhase, attempt_id, check,
+    Run, RunEnd, RunStatus, StepPhase, attempt_id, check, first_run,
 };
 use proptest::prelude::*;
 
@@ -560,4 +560,37 @@ fn a_step_that_is_repeated_by_its_owner_reads_what_its_first_attempt_read() {
     attempt(&mut run, 1, returned("ok"));
     run.apply(&plan, TimeMs(20), Input::Repeat { step: 3 });
     assert_eq!(read(&plan, &run, 3), [0, 2]);
+}
+
+#[test]
+fn all_attempts_at_every_depth_have_one_first_run_and_no_two_steps_do() {
+    let plan = race();
+    let (application, document) = (Hash([8; 32]), BlobRef::of(b"document"));
+    let input = |run: &Run, event: &Payload, step| {
+        let (application, document) = (&application, &document);
+        let origin = Origin { application, document, started_at: TimeMs(1), event };
+        run.step_input(&plan, &origin, step)
+    };
+    let event = Payload::Blob(BlobRef::of(b"event"));
+    let outermost = |step| input(&run_of(7), &event, step);
+    let used = |user: &StepInput, attempt: u16, step: u16| {
+        let user = StepInput { attempt, ..user.clone() };
+        let run = Run { id: attempt_id(&user.run, user.step, attempt), ..run_of(0) };
+        input(&run, &Payload::Given(Box::new(user)), step)
+    };
+    assert_eq!(first_run(&outermost(3)), Hash([7; 32]));
+    let first = used(&used(&outermost(3), 0, 1), 0, 2);
+    assert_eq!(first_run(&first), first.run);
+    for (outer, inner) in [(0, 1), (1, 0), (1, 1), (2, 5)] {
+        let later = used(&used(&outermost(3), outer, 1), inner, 2);
+        assert_ne!(later.run, first.run);
+        assert_eq!(first_run(&later), first.run, "attempts {outer} and {inner}");
+    }
+    for other in [used(&used(&outermost(4), 0, 1), 0, 2), used(&used(&outermost(3), 0, 2), 0, 2)] {
+        assert_ne!(first_run(&other), first.run, "another step uses the application");
+    }
+}
+
+fn run_of(id: u8) -> Run {
+    Run::new(Hash([id; 32]), &race(), vec![], false)
 }

@@ -280,8 +280,9 @@ impl<P: Payloads> Evaluation<'_, P> {
             let value = match *name {
                 "config" => self.value(&document.config, &Decimals::default(), name)?,
                 "run" => {
-                    let run =
-                        json!({ "id": input.run.to_string(), "started_at": input.started_at.0 });
+                    // The first attempt's, so that a later one asks for the same thing.
+                    let id = althing_workflow::first_run(input).to_string();
+                    let run = json!({ "id": id, "started_at": input.started_at.0 });
                     self.value(&run, &Decimals::default(), name)?
                 }
                 _ => self.named(document, input, name)?,

@@ -9,6 +9,7 @@ use althing_application::{BadExpression, Catalogue, Compiled, Document, Evaluate
 use althing_types::{
     BlobRef, Hash, Payload, StepInput, StepOutput, TimeMs, application_id, key_hash,
 };
+use althing_workflow::attempt_id;
 use common::{catalogue, check, compiled, text};
 use serde_json::{Value as Json, json};
 
@@ -181,6 +182,31 @@ then:
     // A document that is none has no value, the same everywhere.
     here.insert(child.blob().hash, b"{}".to_vec());
     assert!(matches!(parent.parsed().evaluate(&tell, &here), Err(NoValue::Bad(_))));
+}
+
+#[test]
+fn a_later_attempt_of_an_application_asks_in_the_name_of_the_first_run() {
+    let file = "
+app: pack
+version: 1.0.0
+services: { notify: althing/notify@2 }
+when: { inputs: { gift: string } }
+then:
+  - { id: tell, do: notify.push, with: { text: \"${ run.id } ${ run.started_at }\" } }
+";
+    let child = check("pack", file).unwrap().compiled;
+    let parent = compiled("3-image").compiled;
+    let event = Payload::Blob(BlobRef::of(b"{}"));
+    let attempt = |attempt: u16| {
+        let user = StepInput { attempt, ..context(&parent, 3, event.clone()) };
+        let run = attempt_id(&user.run, user.step, attempt);
+        StepInput { run, ..context(&child, 0, Payload::Given(Box::new(user))) }
+    };
+    let said = |input: &StepInput| run(child.parsed(), input, &Blobs::new());
+    let first = attempt(0);
+    assert_eq!(said(&first), json!({ "text": format!("{} 1000", first.run) }));
+    assert_ne!(attempt(2).run, first.run);
+    assert_eq!(said(&attempt(2)), said(&first));
 }
 
 #[test]

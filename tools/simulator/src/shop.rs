@@ -203,12 +203,13 @@ then:
     RETRIED
 ";
 
-/// Used as a task by [`GIFTS`].
+/// Used as a task by [`GIFTS`], and tried again if it fails: it has effects outside before a step that
+/// nobody repeats, and says which run it is.
 const PACK: &str = "
 app: pack
 version: 1.0.0
 visibility: public
-services: { sim: acme/simulated@1 }
+services: { shop: acme/shop@1, sim: acme/simulated@1 }
 when: { inputs: { gift: string } }
 then:
   - id: weigh
@@ -216,8 +217,16 @@ then:
     with: { gift: \"${ event.gift }\" }
     verify: CHECKERS
     retry: { max: 1, backoff: PT1S }
+  - id: label
+    do: shop.mail
+    with: { to: \"${ event.gift }\", what: \"label: ${ weigh.of }\" }
+    RETRIED
+  - id: tape
+    do: shop.ship
+    with: { order: \"${ event.gift }\", price: \"${ label.message }: ${ run.id } ${ run.started_at }\" }
+    verify: CHECKERS
 returns:
-  packed: { from: weigh, data: { seal: \"${ weigh.of }\" } }
+  packed: { from: tape, data: { seal: \"${ weigh.of }\" } }
 ";
 
 /// Uses another application; two branches, a step that joins them, and one after any of them that reads
@@ -231,6 +240,7 @@ then:
   - id: box
     do: pack
     with: { gift: \"${ event.gift }\" }
+    retry: { max: 2, backoff: PT1S }
   - id: card
     do: sim.total
     with: { seal: \"${ box.seal }\" }

@@ -113,6 +113,18 @@ fn a_step_after_any_of_two_asks_for_the_same_thing_however_often_it_is_tried() {
 }
 
 #[test]
+fn an_application_that_is_tried_again_does_nothing_outside_a_second_time() {
+    let mut again = 0;
+    for seed in 0..3 {
+        let scenario =
+            Scenario { answers_lost_per_mille: 350, outside_every_ms: 500, ..busy(seed, 4) };
+        let edges = well(&scenario).statistics.run_edges;
+        again += edges.get(&("Resting", "Child")).copied().unwrap_or_default();
+    }
+    assert!(again > 2, "{again} later attempts of an application");
+}
+
+#[test]
 fn acknowledged_events_outlive_crashes_of_every_node() {
     let mut scenario = Scenario { outside_every_ms: 500, ..busy(9, 4) };
     let crash = |at_ms, node| Fault { at_ms, kind: Kind::Crash { node, down_ms: 700 } };

@@ -111,3 +111,17 @@ fn a_disk_that_forgets_what_it_acknowledged_is_seen_to_make_a_validator_vote_twi
         assert!(seen, "a disk lied, and nobody was convicted\n{}", report.story());
     }
 }
+
+/// What four would be if absence jailed one of them, whoever that leaves: three, of whom none can be lost.
+#[test]
+fn three_that_lose_one_for_good_are_seen_to_stand_still() {
+    for seed in 0..2 {
+        let mut scenario = Scenario::calm(seed, 3);
+        scenario.faults = vec![Fault { at_ms: 39_500, kind: Kind::StateRots { node: 0 } }];
+        scenario.heal_ms = 45_000;
+        let report = run(&scenario);
+        let seen = broken(&report).contains(&"the chain goes on");
+        assert!(seen, "two of three are no quorum, and nobody saw it\n{}", report.story());
+        assert_eq!(report.statistics.jailed_quorums, 0, "nobody was jailed: it is no excuse");
+    }
+}

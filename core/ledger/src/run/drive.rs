@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use althing_state::{Fault, View};
 use althing_types::{
-    Action, Amount, Claim, EndpointId, Hash, Outcome, Payload, StepInput, canonical, purse,
+    Action, Amount, Claim, EndpointId, Hash, Outcome, Payload, StepInput, TimeMs, canonical, purse,
 };
 use althing_workflow::{Attempt, Effect, Input, Occurrence, Origin as From, Run, RunEnd};
 
@@ -101,7 +101,8 @@ pub(super) fn open<V: View>(
     application: &ApplicationRecord,
     cause: Cause,
 ) -> Result<Hash, Fault> {
-    let Cause { id, payer, parent, event, event_key, event_homes, keys: event_keys } = cause;
+    let Cause { id, payer, parent, started_at, event, event_key, event_homes, keys: event_keys } =
+        cause;
     let record = RunRecord {
         id,
         application: application.id,
@@ -111,7 +112,7 @@ pub(super) fn open<V: View>(
         event_key,
         event_homes,
         started: ledger.block.height,
-        started_at: ledger.block.time,
+        started_at,
         changed: ledger.block.height,
         run: Run::new(id, &application.terms.plan, event_keys, parent.is_some()),
         due: None,
@@ -133,6 +134,7 @@ pub(super) struct Cause {
     pub(super) id: Hash,
     pub(super) payer: Hash,
     pub(super) parent: Option<Parent>,
+    pub(super) started_at: TimeMs,
     pub(super) event: Payload,
     pub(super) event_key: Option<Hash>,
     pub(super) event_homes: Vec<EndpointId>,
@@ -266,6 +268,7 @@ impl Passage<'_> {
                     id,
                     payer: self.record.payer,
                     parent: Some(Parent { run: self.record.id, step }),
+                    started_at: self.began(step, ledger.block.time),
                     event_homes: self.homes(step),
                     event: Payload::Given(Box::new(input)),
                     event_key: None,
@@ -276,6 +279,15 @@ impl Passage<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// When a run that this step uses counts as started: with the step's first attempt. Deeper down, with
+    /// that of the step of the outermost run: only its record outlives every attempt.
+    fn began(&self, step: u16, now: TimeMs) -> TimeMs {
+        if self.record.parent.is_some() {
+            return self.record.started_at;
+        }
+        self.record.run.step(step).and_then(|step| step.began).unwrap_or(now)
     }
 
     fn listen<V: View>(

@@ -175,6 +175,7 @@ fn start<V: View>(
         id,
         payer: application.id,
         parent: None,
+        started_at: ledger.block.time,
         event: payload,
         event_key: Some(key),
         event_homes: holders,

@@ -58,7 +58,8 @@ pub struct RunRecord {
     pub event_homes: Vec<EndpointId>,
     /// The block in which it started.
     pub started: Height,
-    /// That block's time.
+    /// That block's time. Of a run that a step of another one uses: when the first attempt of that step
+    /// began, of the outermost run's where several are nested. Waits find events from then on.
     pub started_at: TimeMs,
     /// The block of the last change.
     pub changed: Height,

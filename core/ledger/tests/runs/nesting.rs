@@ -1,8 +1,11 @@
 //! Applications that are used as tasks.
 
 use althing_ledger::query;
-use althing_types::{Action, Hash, Operation, Payload, Plan, StepInput, Transfer, Trigger, purse};
-use althing_workflow::{RunEnd, RunStatus, StepPhase};
+use althing_types::{
+    Action, Hash, KeySource, Operation, Payload, Plan, Retry, StepInput, Transfer, Trigger,
+    key_hash, purse,
+};
+use althing_workflow::{RunEnd, RunStatus, StepPhase, first_run};
 
 use crate::common::flows::{DEPOSIT, after, all, any, done, returned, unreadable};
 use crate::common::world::name;
@@ -138,7 +141,7 @@ fn a_paused_application_cannot_be_used_meanwhile() {
     let plan = inner(&world);
     let inner = world.deployed("shop/inner@1", plan);
     let mut plan = using(&world, inner);
-    plan.steps[0].retry = althing_types::Retry { max: 1, backoff_ms: 1_000 };
+    plan.steps[0].retry = Retry { max: 1, backoff_ms: 1_000 };
     plan.steps[1].after = any(&[returned(0, "good")]);
     world.deployed("shop/outer@1", plan);
     let pause = |paused| Operation::Pause(althing_types::Pause { application: inner, paused });
@@ -149,4 +152,73 @@ fn a_paused_application_cannot_be_used_meanwhile() {
     world.chain.wait(1_000);
     world.work(|_| done());
     assert_eq!(world.run_status(&run), RunStatus::Done);
+}
+
+/// Has an effect, waits for what follows from it, and may fail behind that.
+fn waiting(world: &World) -> Plan {
+    let mut paid = world.step_plan("paid", after(0));
+    paid.wait = Some(world.wait_for(KeySource::Constant(key_hash(b"\"paid\""))));
+    let steps = vec![world.step_plan("ask", all(&[])), paid, world.step_plan("tell", after(1))];
+    let mut plan = world.plan(steps);
+    plan.trigger = Trigger { event: None, filter: vec![], conditional: false };
+    plan.returns[0].from = returned(2, "done");
+    plan
+}
+
+#[test]
+fn a_later_attempt_of_an_application_is_the_first_one_to_whoever_does_things_once() {
+    // Tried again by itself, or by its owner; two applications deep too.
+    for (retries, deep) in [(1, false), (0, false), (1, true)] {
+        let mut world = World::new(3);
+        let plan = waiting(&world);
+        let inner = world.deployed("shop/inner@1", plan);
+        let mut used = inner;
+        if deep {
+            let mut plan = using(&world, inner);
+            plan.trigger = Trigger { event: None, filter: vec![], conditional: false };
+            plan.returns[0].name = name("good");
+            used = world.deployed("shop/middle@1", plan);
+        }
+        let mut plan = using(&world, used);
+        plan.steps[0].retry = Retry { max: retries, backoff_ms: 1_000 };
+        let outer = world.deployed("shop/outer@1", plan);
+        world.event(1, "\"start\"");
+        let root = world.open_runs().iter().find(|run| run.application == outer).unwrap().id;
+
+        let seen = std::cell::RefCell::new(Vec::new());
+        let work = |world: &mut World, fails: bool| {
+            world.work(|input| {
+                if input.application == inner {
+                    seen.borrow_mut().push(input.clone());
+                    if fails && input.step == 2 {
+                        return unreadable();
+                    }
+                }
+                done()
+            });
+        };
+        work(&mut world, true);
+        world.chain.wait(500);
+        world.event(2, "\"paid\"");
+        work(&mut world, true);
+        if retries == 0 {
+            assert_eq!(world.run_status(&root), RunStatus::Failed);
+            world.repeat(root, 0);
+        } else {
+            world.chain.wait(1_000);
+        }
+        // The event that the first attempt waited for does not come again.
+        work(&mut world, false);
+        assert_eq!(world.run_status(&root), RunStatus::Done);
+
+        let seen = seen.into_inner();
+        let (first, second) = seen.split_at(3);
+        assert_eq!(seen.iter().map(|input| input.step).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
+        for (first, second) in first.iter().zip(second) {
+            assert_ne!(first.run, second.run);
+            assert_eq!((first_run(first), first_run(second)), (first.run, first.run));
+            assert_eq!(first.started_at, second.started_at);
+            assert_eq!((&first.awaited, &first.outputs), (&second.awaited, &second.outputs));
+        }
+    }
 }

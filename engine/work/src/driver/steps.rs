@@ -18,6 +18,7 @@ use althing_ledger::{Execution, Origin, query};
 use althing_types::{
     BlobRef, Claim, Doubt, Failure, Hash, Name, Opinion, Outcome, Payload, StepInput, tagged,
 };
+use althing_workflow::first_run;
 
 use crate::conduct::Finding;
 use crate::port::{Assignment, Blobs, LedgerAccess};
@@ -343,7 +344,7 @@ fn assignment(execution: &Execution, step: &StepInput, evaluated: &Evaluated) ->
     }
 }
 
-/// Equal for all attempts of a step, and on all nodes.
+/// Equal for all attempts of a step and of the steps that use its application, and on all nodes.
 fn key(step: &StepInput) -> Hash {
-    tagged("althing step key", &[&step.run.0, &step.step.to_be_bytes()])
+    tagged("althing step key", &[&first_run(step).0, &step.step.to_be_bytes()])
 }

@@ -19,10 +19,10 @@ use althing_ledger::{
     RunStep, keys, query,
 };
 use althing_types::{
-    Address, Amount, Block, Hash, Header, Operation, Outcome, StepInput, StepStatus, TimeMs, purse,
-    tagged,
+    Address, Amount, Block, Hash, Header, Operation, Outcome, Payload, StepInput, StepStatus,
+    TimeMs, purse, tagged,
 };
-use althing_workflow::{Branches, RunEnd, RunStatus, StepPhase, StepRun, matches};
+use althing_workflow::{Branches, RunEnd, RunStatus, StepPhase, StepRun, attempt_id, matches};
 
 use super::Auditor;
 use crate::outside::Technology;
@@ -128,6 +128,18 @@ fn is_edge(from: &StepRun, to: &StepRun, repeated: bool) -> bool {
         (Ended(ending), _) => repeated && ending.status == StepStatus::Error,
         _ => false,
     }
+}
+
+/// Under which key a step's effect is asked for: as if no application around it was ever tried again.
+fn key_of(input: &StepInput) -> Hash {
+    let mut path = vec![input];
+    while let Some(Payload::Given(user)) = path.last().map(|input| &input.event) {
+        path.push(user);
+    }
+    let outermost = path.last().map(|input| input.run).unwrap_or_default();
+    let used = path.iter().skip(1).rev();
+    let run = used.fold(outermost, |run, user| attempt_id(&run, user.step, 0));
+    tagged("althing step key", &[&run.0, &input.step.to_be_bytes()])
 }
 
 impl Auditor {
@@ -466,8 +478,7 @@ impl Auditor {
             return (!right).then(|| format!("a task '{task}' was accepted with {outcome:?}"));
         }
         let Outcome::Returned { status, output, .. } = outcome else { return None };
-        let key = tagged("althing step key", &[&input.run.0, &input.step.to_be_bytes()]);
-        let Some(deed) = self.runs.technology.find(&key) else {
+        let Some(deed) = self.runs.technology.find(&key_of(input)) else {
             return Some(format!("a task '{task}' was accepted that nobody did"));
         };
         let expected = serde_json::from_slice(given).ok().and_then(|json| shop::done(task, &json));

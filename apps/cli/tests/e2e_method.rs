@@ -69,7 +69,7 @@ fn an_executor_whose_answer_fails_the_method_is_fined_and_another_one_is_asked()
         let members = execution["members"].as_array().unwrap();
         let is_lie =
             |member: &Value| member["node"] == liar.as_str() && member["offence"] == "wrong_result";
-        members.iter().any(is_lie).then(|| execution["id"].as_str().unwrap().to_owned())
+        members.iter().any(is_lie).then(|| execution["execution"].as_str().unwrap().to_owned())
     });
     let caught = caught.expect("the liar was the executor, and fined");
     // Where the lie parts from the truth is told.

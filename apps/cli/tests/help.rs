@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Every command, in the order of the help.
-const COMMANDS: [&str; 61] = [
+const COMMANDS: [&str; 64] = [
     "",
     "dev",
     "node",
@@ -51,11 +51,14 @@ const COMMANDS: [&str; 61] = [
     "run list",
     "run show",
     "run follow",
+    "run history",
     "run retry",
     "run cancel",
     "event",
+    "event approve",
     "event emit",
     "event list",
+    "event reject",
     "event show",
     "test",
     "call",

@@ -2,7 +2,8 @@
 //!
 //! - Errors: a [`Fault`] of the application ends the engine: the question stays unanswered, and
 //!   [`Handle::stopped`](crate::Handle::stopped) returns the fault.
-//! - Invariants: the application is locked for one call at a time, application before state; only
+//! - Invariants: the application is locked for one call at a time, application before state, or locks itself while
+//!   it builds a block; only
 //!   blocks of the height that comes next are judged.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -98,7 +99,7 @@ impl<A: Application> Host<A> {
     }
 
     fn propose(&self, height: Height, round: Round) -> Result<BlockId, Fault> {
-        let (id, body) = self.application().propose(height, round_of(round)?)?;
+        let (id, body) = A::propose_shared(&self.application, height, round_of(round)?)?;
         self.stream(height, round, Round::Nil, id, &body)?;
         Ok(id)
     }

@@ -1,13 +1,14 @@
 //! The worker as a part of the node: told of every commit, stopped with the node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use althing_replica::Committed;
 use althing_replica::application::Fault;
+use althing_replica::{Committed, Owed, OwnWork};
 use althing_runtime_http::Programs;
 use althing_runtime_wasm::WasmRuntime;
 use althing_types::{Address, Operation};
-use althing_work::driver::{Ports, WorkFault, drive};
+use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
 use althing_work::{Conduct, Config, LaneLimits, Machine, News, OutboxConfig, Secret};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -77,12 +78,14 @@ pub(crate) fn start(parts: Parts) -> Handle {
     let reporter = tokio::spawn(report(chain.commits(), node, news));
     let (ask, requests) = mpsc::channel(REQUESTS_BUFFERED);
     let submitter = tokio::spawn(observatory.submit(ask.clone()));
-    let accuser = tokio::spawn(accuse(chain, ask));
+    let accuser = tokio::spawn(accuse(chain.clone(), ask));
+    let (open, open_blocks) = mpsc::channel(1);
+    chain.lock().on_owed(Arc::new(Bench(open)));
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
         stopped.await.ok(); // dropped: stop too
     };
-    let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, stopped));
+    let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, open_blocks, stopped));
     Handle { stop: Some(stop), end: Some(end), reporter, accuser, submitter }
 }
 
@@ -111,6 +114,21 @@ async fn report(
                 }
             }
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The worker, as it answers the blocks that this node is building.
+struct Bench(mpsc::Sender<OpenBlock>);
+
+impl OwnWork for Bench {
+    fn answer(&self, owed: Owed, within_ms: u64) {
+        let Owed { height, time, executions } = owed;
+        let (answered, wait) = std::sync::mpsc::sync_channel(1);
+        let open = OpenBlock { height, time, executions, answered };
+        // A worker that has not come to the block before, or has ended, answers nothing.
+        if self.0.try_send(open).is_ok() {
+            wait.recv_timeout(Duration::from_millis(within_ms)).ok();
         }
     }
 }

@@ -266,6 +266,15 @@ impl Execution {
         })
     }
 
+    /// Whether `node` alone was drawn, is checked by nobody, and owes its answer.
+    #[must_use]
+    pub fn is_owed_by(&self, node: &Address) -> bool {
+        let assigned = |member: &Member| member.state == MemberState::Assigned;
+        self.checkers == 0
+            && self.phase == Phase::Working
+            && self.member(node).is_some_and(assigned)
+    }
+
     /// How many members take part or took part in deciding: f(n) of a fine counts them.
     #[must_use]
     pub fn participants(&self) -> u32 {

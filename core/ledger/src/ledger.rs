@@ -103,7 +103,7 @@ pub struct Ledger<'s, V: View> {
     pub(crate) signatures: &'s dyn Signatures,
     pub(crate) eip712: &'s Eip712,
     receipts: Vec<Receipt>,
-    changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
     event_changes: Vec<EventChange>,
     run_changes: Vec<RunChange>,
     /// Events that became valid in this block so far.

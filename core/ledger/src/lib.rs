@@ -37,6 +37,7 @@ pub mod keys;
 mod ledger;
 mod operation;
 mod order;
+mod owed;
 pub mod query;
 mod receipt;
 mod record;

@@ -13,6 +13,8 @@
 //! - Errors: [`Fault`], on which the node stops.
 //! - Invariant: calls come one at a time, from one driver; none waits for the network.
 
+use std::sync::{Mutex, PoisonError};
+
 use althing_types::{Address, BlockId, Certificate, Evidence, Height, Round, ValidatorSet};
 
 /// This node can no longer be trusted with a vote: it stops.
@@ -62,6 +64,23 @@ pub trait Application: Send + 'static {
     ///
     /// [`Fault`] when storage fails.
     fn propose(&mut self, height: Height, round: Round) -> Result<(BlockId, Vec<u8>), Fault>;
+
+    /// As [`propose`](Self::propose), where others use the application meanwhile: it may be unlocked while
+    /// the block is built. The height cannot be decided in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`propose`](Self::propose).
+    fn propose_shared(
+        shared: &Mutex<Self>,
+        height: Height,
+        round: Round,
+    ) -> Result<(BlockId, Vec<u8>), Fault>
+    where
+        Self: Sized,
+    {
+        shared.lock().unwrap_or_else(PoisonError::into_inner).propose(height, round)
+    }
 
     /// Takes a block of another node, and makes it durable before it returns its id and whether it
     /// is valid.

@@ -10,7 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use althing_ledger::{Applied, Authenticated, BlockContext, Executed, Invalid, Ledger};
+use althing_ledger::{Applied, Authenticated, BlockContext, Executed, Execution, Invalid, Ledger};
 use althing_state::Tree;
 use althing_state::merkle::list_root;
 use althing_types::{Address, Hash, Header, Height, Round, TimeMs};
@@ -41,13 +41,12 @@ pub(crate) struct Outcome {
     pub(crate) transactions: Vec<Arc<Authenticated>>,
 }
 
-/// What to do with a transaction that must not be in the block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnRefusal {
-    /// Leave it out: the block is being built.
-    Skip,
-    /// Stop: the block is invalid.
-    Stop,
+/// What transactions are applied for.
+pub(crate) enum Purpose<'a> {
+    /// The block is being built: what must not be in it is left out, and more may follow.
+    Build(Sequel<'a>),
+    /// The block is being checked: what must not be in it makes it invalid.
+    Check,
 }
 
 /// A block's outcome, and what was refused.
@@ -58,15 +57,19 @@ pub(crate) struct Run {
     pub(crate) refused: Vec<(Hash, Invalid)>,
 }
 
-/// Applies transactions to the state at `head`.
+/// What a proposer adds to the block that it is building, told of the executions whose answers it owes;
+/// nothing more if it is empty.
+pub(crate) type Sequel<'a> = &'a mut dyn FnMut(Vec<Execution>) -> Vec<Arc<Authenticated>>;
+
+/// Applies transactions to the state at `head`; of a block that is being built, its sequel too.
 pub(crate) fn run(
     head: &Head,
     rules: &Rules,
     draft: &Draft,
     transactions: Vec<Arc<Authenticated>>,
-    on_refusal: OnRefusal,
+    purpose: Purpose<'_>,
 ) -> Result<Run, Fault> {
-    let guarded = AssertUnwindSafe(|| apply(head, rules, draft, transactions, on_refusal));
+    let guarded = AssertUnwindSafe(|| apply(head, rules, draft, transactions, purpose));
     // Nothing outlives the closure but its result: after a panic there is no half-changed state.
     match catch_unwind(guarded) {
         Ok(run) => run.map_err(untrusted),
@@ -91,8 +94,8 @@ fn apply(
     head: &Head,
     rules: &Rules,
     draft: &Draft,
-    transactions: Vec<Arc<Authenticated>>,
-    on_refusal: OnRefusal,
+    mut transactions: Vec<Arc<Authenticated>>,
+    mut purpose: Purpose<'_>,
 ) -> Result<Run, althing_state::Fault> {
     let context = BlockContext {
         chain: rules.chain(),
@@ -106,16 +109,25 @@ fn apply(
     let base = ReadOnce::new(&head.view);
     let mut ledger = Ledger::begin(&base, context, &rules.eip712, &*rules.signatures)?;
     let mut included = Vec::with_capacity(transactions.len());
-    let mut refused = Vec::new();
-    for transaction in transactions {
-        match ledger.apply(&transaction)? {
-            Applied::Included => included.push(transaction),
-            Applied::Refused(invalid) => {
-                refused.push((transaction.hash(), invalid));
-                if on_refusal == OnRefusal::Stop {
+    let (mut refused, mut told) = (Vec::new(), 0);
+    loop {
+        for transaction in transactions {
+            match (ledger.apply(&transaction)?, &purpose) {
+                (Applied::Included, _) => included.push(transaction),
+                (Applied::Refused(invalid), Purpose::Build(_)) => {
+                    refused.push((transaction.hash(), invalid));
+                }
+                (Applied::Refused(invalid), Purpose::Check) => {
+                    refused.push((transaction.hash(), invalid));
                     return Ok(Run { outcome: None, refused });
                 }
             }
+        }
+        let Purpose::Build(sequel) = &mut purpose else { break };
+        transactions = sequel(ledger.owed_by(&draft.proposer, told)?);
+        told = ledger.changes();
+        if transactions.is_empty() {
+            break;
         }
     }
     let executed = ledger.finish()?;

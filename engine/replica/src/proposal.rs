@@ -19,7 +19,7 @@ use althing_types::{
 };
 
 use crate::application::Fault;
-use crate::execute::{Draft, OnRefusal, Outcome, beacon_input, header, run};
+use crate::execute::{Draft, Outcome, Purpose, beacon_input, header, run};
 use crate::mempool::Mempool;
 use crate::reader::Head;
 use crate::rules::Rules;
@@ -176,7 +176,7 @@ pub(crate) fn check(
         proposer: claimed.proposer,
         beacon: claimed.beacon,
     };
-    let run = run(head, rules, &draft, transactions, OnRefusal::Stop)?;
+    let run = run(head, rules, &draft, transactions, Purpose::Check)?;
     if let Some((transaction, invalid)) = run.refused.first().copied() {
         return Ok(Err(BadBlock::BadTransaction { transaction, invalid }));
     }

@@ -1,22 +1,26 @@
 //! The replica: what a node decides about blocks.
 
+mod building;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use althing_ledger::{Authenticated, Executed, keys, query};
 use althing_state::View as _;
 use althing_types::{
-    Address, BLOCK_BYTES_MAX, Block, BlockId, Certificate, Evidence, Genesis, Hash, Header, Height,
-    Round, Signatures, TimeMs, ValidatorSet, canonical,
+    Address, BlockId, Certificate, Evidence, Genesis, Hash, Header, Height, Round, Signatures,
+    TimeMs, ValidatorSet, canonical,
 };
+use building::{Answers, Begun, lock};
 
 use crate::application::{Application, Fault};
 use crate::boot::{self, OpenError};
 use crate::commit::{Commitment, commitment};
 use crate::companions;
-use crate::execute::{Draft, OnRefusal, Outcome, beacon_input, header, run, untrusted};
+use crate::execute::{Outcome, untrusted};
 use crate::mempool::{Limits, Mempool, NotAdmitted, Refusal};
+use crate::own_work::OwnWork;
 use crate::proposal::{self, BadBlock, Candidate, Decoded, check_moment};
 use crate::reader::{Head, Reader, decode_certificate};
 use crate::rules::{BeaconSigner, Clock, Rules, Subject};
@@ -31,8 +35,6 @@ const CANDIDATES_PER_ROUND: usize = 4;
 const HEIGHTS_AHEAD: u64 = 2;
 /// Most accusations that wait to be submitted.
 const EVIDENCE_MAX: usize = 64;
-/// What a block has beside its transactions, in bytes, generously.
-const BLOCK_OVERHEAD: usize = 1 << 10;
 
 /// What a replica is told once.
 #[derive(Clone, Debug)]
@@ -156,6 +158,7 @@ pub struct Replica {
     outcomes: VecDeque<(BlockId, Outcome)>,
     evidence: VecDeque<Evidence>,
     listener: Option<Listener>,
+    own_work: Option<Arc<dyn OwnWork>>,
 }
 
 impl fmt::Debug for Replica {
@@ -196,6 +199,7 @@ impl Replica {
             outcomes: VecDeque::new(),
             evidence: VecDeque::new(),
             listener: None,
+            own_work: None,
         })
     }
 
@@ -276,6 +280,12 @@ impl Replica {
     #[must_use]
     pub fn objection(&self, id: &BlockId) -> Option<BadBlock> {
         self.candidates.get(id)?.checked.and_then(|(_, verdict)| verdict.err())
+    }
+
+    /// Lets `own_work` answer in the blocks that this node builds for others to share, see
+    /// [`Application::propose_shared`].
+    pub fn on_owed(&mut self, own_work: Arc<dyn OwnWork>) {
+        self.own_work = Some(own_work);
     }
 
     fn keep_outcome(&mut self, id: BlockId, outcome: Outcome) {
@@ -416,43 +426,36 @@ impl Application for Replica {
     }
 
     fn propose(&mut self, height: Height, round: Round) -> Result<(BlockId, Vec<u8>), Fault> {
-        const OPERATION: &str = "proposing a block";
-        if height != self.head.next_height() {
-            return Err(Fault::new(OPERATION, format!("height {height} is not the next")));
+        match self.begin(height, round)? {
+            Begun::Again(proposed) => Ok(proposed),
+            Begun::Building(building) => {
+                let built = building.build(&mut |_| Vec::new())?;
+                self.end(built)
+            }
         }
-        if let Some(proposed) = self.proposed(height, round) {
-            return Ok(proposed);
-        }
-        let input = beacon_input(&self.head, &self.rules);
-        let proposer = self.config.address;
-        let beacon_key = self.head.validators.get(&proposer).map(|v| v.beacon_key);
-        let (Some(signer), Some(beacon_key)) = (&self.beacon, beacon_key) else {
-            return Err(Fault::new(OPERATION, "this node is not a validator"));
+    }
+
+    fn propose_shared(
+        shared: &Mutex<Self>,
+        height: Height,
+        round: Round,
+    ) -> Result<(BlockId, Vec<u8>), Fault> {
+        let (begun, own_work) = {
+            let mut replica = lock(shared);
+            (replica.begin(height, round)?, replica.own_work.clone())
         };
-        if signer.key() != beacon_key {
-            let reason = "the node's beacon key is not the registered one";
-            return Err(Fault::new(OPERATION, reason));
-        }
-        let (beacon, beacon_proof) = signer.prove(&input);
-        let time = (self.clock)().max(self.head.time().next());
-        let draft = Draft { round, time, proposer, beacon };
-        let bytes_max = self.config.block_bytes_max.min(BLOCK_BYTES_MAX);
-        let transactions = self.mempool.reap(height, bytes_max.saturating_sub(BLOCK_OVERHEAD));
-        let run = run(&self.head, &self.rules, &draft, transactions, OnRefusal::Skip)?;
-        for (hash, _) in &run.refused {
-            self.mempool.remove(hash);
-        }
-        let outcome = run.outcome.expect("a run that skips refusals is not stopped");
-        let header = header(&self.head, &self.rules, &draft, &outcome);
-        let transactions = outcome.transactions.iter().map(|t| t.signed().clone()).collect();
-        let block = Block { header, beacon_proof, transactions };
-        let (id, bytes) = (block.header.id(), block.encode());
-        self.keep(id, block.header, bytes.clone(), true)?;
-        self.keep_outcome(id, outcome);
-        if let Some(candidate) = self.candidates.get_mut(&id) {
-            candidate.checked = Some((self.head.tip.block, Ok(())));
-        }
-        Ok((id, bytes))
+        let building = match begun {
+            Begun::Again(proposed) => return Ok(proposed),
+            Begun::Building(building) => building,
+        };
+        let built = match own_work {
+            Some(own_work) => {
+                let mut answers = Answers::new(&*own_work, &building);
+                building.build(&mut |owed| answers.to(owed, shared))?
+            }
+            None => building.build(&mut |_| Vec::new())?,
+        };
+        lock(shared).end(built)
     }
 
     fn receive(

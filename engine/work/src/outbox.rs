@@ -63,7 +63,7 @@ impl OutboxConfig {
             chain,
             operations_max: 256,
             bytes_max,
-            in_flight_max: 4,
+            in_flight_max: 16,
             queue_max: 16_384,
             lifetime: 64,
             resend_ms: 2_000,
@@ -88,6 +88,8 @@ pub struct Outbox {
     nonce: Nonce,
     queue: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
+    /// A block is open for what is in line.
+    hurried: bool,
 }
 
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Outbox {
     #[must_use]
     pub fn new(config: OutboxConfig, account: Address, height: Height, nonce: Nonce) -> Self {
         let (queue, in_flight) = (VecDeque::new(), VecDeque::new());
-        Self { config, account, height, nonce, queue, in_flight }
+        Self { config, account, height, nonce, queue, in_flight, hurried: false }
     }
 
     /// Puts an operation in line.
@@ -124,6 +126,11 @@ impl Outbox {
         let bytes = canonical::encode(&operation).len();
         self.queue.push_back(Waiting { operation, bytes, since_ms: now_ms });
         Ok(())
+    }
+
+    /// Lets the next [`outgoing`](Self::outgoing) have all that is in line: a block is open for it.
+    pub const fn hurry(&mut self) {
+        self.hurried = true;
     }
 
     /// Takes operations on an execution that has ended out of the line.
@@ -209,6 +216,7 @@ impl Outbox {
             to_send.push(signed.clone());
             self.in_flight.push_back(InFlight { hash: signed.hash(), signed, sent_ms: now_ms });
         }
+        self.hurried = false;
         to_send
     }
 
@@ -237,6 +245,7 @@ impl Outbox {
         let in_flight = self.in_flight.len();
         in_flight < self.config.in_flight_max
             && (in_flight == 0
+                || self.hurried
                 || self.queue.len() >= self.config.operations_max
                 || now_ms.saturating_sub(first.since_ms) >= self.config.gather_ms)
     }

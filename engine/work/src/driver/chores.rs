@@ -51,9 +51,9 @@ pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError>
     let ended: BTreeSet<Hash> = batch.ended.iter().copied().collect();
     let open = batch.records.into_iter().filter(|it| !ended.contains(&it.record.execution));
     let (mut kept, mut records) = (Vec::new(), Vec::new());
-    for (Finished { record, .. }, stored) in store(ports, open.collect()) {
+    for (Finished { record, remember, .. }, stored) in store(ports, open.collect()) {
         kept.push(Input::Kept { job: record.job(), kept: stored });
-        records.extend(stored.then_some(record));
+        records.extend((stored && remember).then_some(record));
     }
     if !records.is_empty() {
         ports.journal.remember(&records)?;

@@ -20,10 +20,11 @@ mod tasks;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use althing_ledger::Execution;
-use althing_types::{Observe, Operation};
+use althing_types::{Height, Observe, Operation, TimeMs};
 use chores::{Batch, Scan, scan, write};
 use files::{Files, Wanted};
 use steps::Steps;
@@ -109,7 +110,7 @@ pub enum WorkFault {
 /// `news` must have been subscribed to before the call, so that no block falls between the state
 /// that is read first and the blocks that are heard. `requests` are operations that other parts of
 /// the node ask of its account, such as evidence and observations: one outbox, so that nonces never
-/// collide.
+/// collide. `open_blocks` are those that this node is building; they are answered while they are open.
 ///
 /// # Errors
 ///
@@ -120,6 +121,7 @@ pub async fn drive<L: LedgerAccess>(
     ports: Ports<L>,
     mut news: broadcast::Receiver<Arc<News>>,
     mut requests: mpsc::Receiver<Operation>,
+    mut open_blocks: mpsc::Receiver<OpenBlock>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkFault> {
     let mut driver = Driver::start(machine, outbox, ports).await?;
@@ -129,6 +131,7 @@ pub async fn drive<L: LedgerAccess>(
     loop {
         driver.send();
         driver.keep();
+        driver.close();
         let wait_ms = driver.outbox.wait_ms(driver.now_ms());
         let wait = Duration::from_millis(wait_ms.unwrap_or(u64::MAX / 2)).min(TICK);
         tokio::select! {
@@ -138,6 +141,7 @@ pub async fn drive<L: LedgerAccess>(
                 Err(RecvError::Lagged(_)) => driver.scan(),
                 Err(RecvError::Closed) => break,
             },
+            Some(open) = open_blocks.recv() => driver.open(open),
             // What is not taken here waits where it came from, and its intake fills up.
             Some(operation) = requests.recv(), if driver.machine.keeps_up() => {
                 driver.ask(operation, &mut requests);
@@ -158,6 +162,19 @@ pub async fn drive<L: LedgerAccess>(
     driver.stop().await
 }
 
+/// A block that this node is building, and what it owes it.
+#[derive(Debug)]
+pub struct OpenBlock {
+    /// The block's height.
+    pub height: Height,
+    /// Its time.
+    pub time: TimeMs,
+    /// Executions whose answer this node alone owes, as they are in the block so far.
+    pub executions: Vec<Execution>,
+    /// Told when what can be answered at once has been submitted.
+    pub answered: SyncSender<()>,
+}
+
 /// How a task of the driver ended.
 enum Done {
     Input(Input),
@@ -175,6 +192,8 @@ struct Driver<L> {
     scanning: bool,
     scan_again: bool,
     to_keep: Batch,
+    /// Waits for the answers to an open block.
+    answered: Option<SyncSender<()>>,
     /// At most one: records reach the disk in the order in which they were made.
     keeper: JoinSet<Result<Vec<Input>, PortError>>,
 }
@@ -204,6 +223,7 @@ impl<L: LedgerAccess> Driver<L> {
             scanning: false,
             scan_again: false,
             to_keep: Batch::default(),
+            answered: None,
             keeper: JoinSet::new(),
         };
         driver.step(Input::Restarted { time, executions, records });
@@ -230,7 +250,27 @@ impl<L: LedgerAccess> Driver<L> {
         let fates = self.outbox.committed(news.height, news.nonce, &news.receipts, now_ms);
         let (time, executions) = (news.time, news.executions.clone());
         self.step(Input::Committed { time, executions });
+        self.step(Input::Decided(news.height));
         self.tell_fates(fates);
+    }
+
+    /// Begins what a block asks for that this node is building.
+    fn open(&mut self, open: OpenBlock) {
+        let OpenBlock { height, time, executions, answered } = open;
+        self.step(Input::Foreseen { height, time, executions });
+        self.answered = Some(answered);
+    }
+
+    /// Submits what an open block waits for, once nothing more is being worked on.
+    fn close(&mut self) {
+        if self.answered.is_none() || self.machine.is_answering() {
+            return;
+        }
+        self.outbox.hurry();
+        self.send();
+        if let Some(answered) = self.answered.take() {
+            answered.try_send(()).ok(); // whoever built the block may have gone on without
+        }
     }
 
     /// Queues operations that are not the machine's; when there is no room they are dropped, and

@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out of it.
 
 use althing_ledger::{Execution, Rejection};
-use althing_types::{Address, BlobRef, EndpointId, Hash, Operation, TimeMs};
+use althing_types::{Address, BlobRef, EndpointId, Hash, Height, Operation, TimeMs};
 
 use super::LaneLimits;
 use crate::port::Produced;
@@ -75,6 +75,19 @@ pub enum Input {
         /// As they are after the block: open, or final.
         executions: Vec<Execution>,
     },
+    /// The block that this node is building asks for these answers, which this node alone owes. It may
+    /// never be decided.
+    Foreseen {
+        /// The block's height.
+        height: Height,
+        /// Its time.
+        time: TimeMs,
+        /// As they are in the block so far.
+        executions: Vec<Execution>,
+    },
+    /// This height is decided, and its changes were told: what was foreseen up to here and is not
+    /// among them never came.
+    Decided(Height),
     /// The node has started.
     Restarted {
         /// The last block's time.
@@ -184,6 +197,9 @@ pub struct Finished {
     pub record: Record,
     /// The output's bytes, which others will ask for.
     pub output: Option<Vec<u8>>,
+    /// Whether the record has to survive a crash: what is answered openly from the sandbox would be
+    /// answered the same again.
+    pub remember: bool,
     /// The applications whose payloads the output may tell of: that of the step, and those that use
     /// it as a task or are used. None for a call.
     pub applications: Vec<Hash>,

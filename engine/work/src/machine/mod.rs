@@ -18,6 +18,7 @@
 //! - Source: `DESIGN.md` §3.
 
 mod fetching;
+mod foreseen;
 mod lane;
 mod message;
 mod needs;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use althing_ledger::{Execution, Origin, Phase};
 use althing_types::{Address, Answer, Claim, Hash, Operation, Reveal, Seal, TimeMs};
 use fetching::{Ask, Missing};
+use foreseen::Foreseen;
 use lane::Lane;
 pub use lane::LaneLimits;
 pub use message::{Config, Effect, Fate, Finished, Holder, Input, JobId, Note, Runs, Unusable};
@@ -61,6 +63,7 @@ pub struct Machine {
     keeping: BTreeMap<JobId, Claim>,
     /// An execution was passed over because there was no room.
     passed_over: PassedOver,
+    foreseen: Foreseen,
 }
 
 /// Whether short and long tasks were passed over.
@@ -91,6 +94,8 @@ struct Job {
     /// What was submitted and not reported lost.
     said: Said,
     noted: bool,
+    /// It was opened for a block that may not have come.
+    foreseen: bool,
 }
 
 impl Job {
@@ -171,6 +176,7 @@ impl Machine {
             records: BTreeMap::new(),
             keeping: BTreeMap::new(),
             passed_over: PassedOver::default(),
+            foreseen: Foreseen::default(),
         }
     }
 
@@ -201,6 +207,10 @@ impl Machine {
                 self.time = self.time.max(time);
                 self.see_all(executions, effects);
             }
+            Input::Foreseen { height, time, executions } => {
+                self.foresee(height, time, executions, effects);
+            }
+            Input::Decided(height) => self.decided(height, effects),
             Input::Restarted { time, executions, records } => {
                 let claims = records.into_iter().map(|record| (record.job(), record.claim));
                 self.records.extend(claims);
@@ -272,6 +282,7 @@ impl Machine {
             self.drop_job(&job);
             return;
         };
+        self.foreseen.came(&execution);
         match self.jobs.get_mut(&job) {
             Some(known) => known.execution = execution,
             None => self.open(job, execution, work, effects),
@@ -294,12 +305,18 @@ impl Machine {
         let stage = known.or_else(|| self.keeping.contains_key(&id).then_some(Stage::Keeping));
         let said = Said::Nothing;
         if let Some(stage) = stage {
-            self.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
+            self.insert(
+                id,
+                Job { execution, work, lane, due, stage, said, noted: false, foreseen: false },
+            );
             return;
         }
         let approach = self.conduct.on_assignment(&execution);
         let (service, stage) = (execution.service, Stage::Waiting);
-        self.insert(id, Job { execution, work, lane, due, stage, said, noted: false });
+        self.insert(
+            id,
+            Job { execution, work, lane, due, stage, said, noted: false, foreseen: false },
+        );
         match approach {
             Approach::Work => {
                 if let Some((_, lane)) = self.job_and_lane(&id) {
@@ -331,6 +348,7 @@ impl Machine {
             self.records.remove(job);
             self.keeping.remove(job);
         }
+        self.foreseen.forget(execution);
         if !known.is_empty() {
             effects.push(Effect::Forget(*execution));
         }
@@ -417,10 +435,21 @@ impl Machine {
         self.set_stage(&id, Stage::Keeping);
         let record = Record { execution, round, claim: finding.claim.clone() };
         self.keeping.insert(id, finding.claim);
-        let output = finding.output;
+        let (output, remember) = (finding.output, self.is_remembered(&id));
         let known = self.jobs.get(&id).filter(|_| output.is_some());
         let applications = known.map(|job| applications(&job.execution)).unwrap_or_default();
-        effects.push(Effect::Keep(Finished { record, output, applications }));
+        effects.push(Effect::Keep(Finished { record, output, remember, applications }));
+    }
+
+    /// What the sandbox gives it gives again, and an open answer contradicts no seal: after a crash the
+    /// task is run anew.
+    fn is_remembered(&self, id: &JobId) -> bool {
+        let Some(job) = self.jobs.get(id) else { return true };
+        !(job.execution.is_owed_by(&self.node) && self.is_inside(&job.execution.service))
+    }
+
+    fn is_inside(&self, service: &Hash) -> bool {
+        matches!(self.services.get(service), Some(Service::Ready(Runs::Inside)))
     }
 
     fn kept(&mut self, id: JobId, kept: bool, effects: &mut Vec<Effect>) {
@@ -487,6 +516,7 @@ impl Machine {
         match fate {
             Fate::Done => {}
             Fate::Rejected(rejection) => {
+                self.refused(&operation);
                 effects.push(Effect::Note(Note::Rejected(Box::new(operation), rejection)));
             }
             Fate::Lost => {

@@ -142,7 +142,8 @@ impl Driven {
         let machine = Machine::new(config, node_address(0), secret(0));
         let driver = tokio::spawn(async move {
             let stop = async { stopped.await.unwrap_or(()) };
-            drive(machine, World::outbox_config(), ports, heard, asked, stop).await
+            let (_open, opened) = mpsc::channel(1);
+            drive(machine, World::outbox_config(), ports, heard, asked, opened, stop).await
         });
         let stop = Some(stop);
         Self { world, chain, pool, here, elsewhere, runtime, news, requests, stop, driver }

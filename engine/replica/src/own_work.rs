@@ -1,0 +1,23 @@
+//! The port to the node's own work: what a proposer answers in the block that asks for it.
+
+use althing_ledger::Execution;
+use althing_types::{Height, TimeMs};
+
+/// What a block that is being built asks of its proposer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The block's height.
+    pub height: Height,
+    /// Its time.
+    pub time: TimeMs,
+    /// Executions whose answer this node alone owes, as they are in the block so far. They may never
+    /// come: the block is not decided.
+    pub executions: Vec<Execution>,
+}
+
+/// The node's own work.
+pub trait OwnWork: Send + Sync {
+    /// Returns when the mempool has what the node can answer at once, after `within_ms` milliseconds
+    /// at the latest. Called while nothing is locked.
+    fn answer(&self, owed: Owed, within_ms: u64);
+}

@@ -1,4 +1,7 @@
 //! Advances engines' epochs while calls are running, and sleeps while none is.
+//!
+//! It falls asleep only after a tick without a call: waking it for each of many short ones would cost more
+//! than they do.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +28,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
+    /// A call has begun since the last tick.
+    begun: bool,
+    /// The thread waits to be woken.
+    asleep: bool,
     stopped: bool,
 }
 
@@ -48,7 +55,10 @@ impl Ticker {
     }
 
     pub(crate) fn running(&self) -> Running<'_> {
-        self.shared.change(|state| state.running += 1);
+        self.shared.change(|state| {
+            state.running += 1;
+            state.begun = true;
+        });
         Running(&self.shared)
     }
 }
@@ -56,9 +66,10 @@ impl Ticker {
 impl Shared {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let slept = state.running == 0;
         change(&mut state);
-        if slept || state.stopped {
+        let wake = state.stopped || (state.asleep && state.running > 0);
+        drop(state);
+        if wake {
             self.changed.notify_one();
         }
     }
@@ -67,10 +78,13 @@ impl Shared {
         let tick = Duration::from_millis(TICK_MS.into());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.stopped {
-            if state.running == 0 {
+            if state.running == 0 && !std::mem::take(&mut state.begun) {
+                state.asleep = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep = false;
                 continue;
             }
+            state.begun = false;
             let waited = self.changed.wait_timeout(state, tick);
             let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = after;

@@ -31,7 +31,7 @@ const HEADER_BYTES: usize = 24;
 /// A torn write keeps or loses whole sectors: each record begins with one of its own.
 const ALIGNMENT: u64 = 512;
 /// Length of the log above which the next height becomes a checkpoint.
-const LOG_BYTES_MAX: u64 = 4 << 20;
+const LOG_BYTES_MAX: u64 = 8 << 20;
 /// Heights after which the next one becomes a checkpoint.
 pub(crate) const HEIGHTS_MAX: u32 = 64;
 
@@ -212,6 +212,11 @@ impl CommitLog {
         self.end = end;
         self.heights += 1;
         Ok(true)
+    }
+
+    /// Whether a checkpoint is worth making before one is needed.
+    pub(crate) const fn is_half_full(&self) -> bool {
+        self.end > LOG_BYTES_MAX / 2 || self.heights > self.heights_max / 2
     }
 
     /// Begins anew: everything is in redb's checkpoint.

@@ -3,7 +3,7 @@
 //! ```text
 //!   commit ──┬──────► commits         overwritten in place, one fsync a height
 //!            └──────► chain.redb      state, decided heights, archive, tip: one transaction a height,
-//!                                     durable every 64 heights (a checkpoint)
+//!                                     durable every 64 heights at the latest (a checkpoint)
 //!   keep_proposal ──► proposals.{0,1} overwritten in place, one fsync a proposal, nothing on commit
 //!
 //!   open ──► tip ──► boot_tree: every value read, checked and hashed ──► compare the root
@@ -25,6 +25,7 @@
 //!   crash takes milliseconds at any size. `docs/adr/0013-checkpoints.md` for the log of commits.
 
 mod boot;
+mod checkpoint;
 mod commits;
 mod error;
 mod log;
@@ -32,7 +33,7 @@ mod record;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use althing_replica::store::{Archive, Commit, Decided, Store, StoreError, StoredProposal, Tip};
 use althing_types::{Hash, Height};
@@ -42,6 +43,7 @@ use redb::{
     StorageBackend, TableDefinition,
 };
 
+use crate::checkpoint::{Checkpointer, Media};
 use crate::commits::{Changes, CommitLog, HEIGHTS_MAX};
 use crate::error::{corrupt, failed, guarded};
 use crate::log::ProposalLog;
@@ -70,9 +72,9 @@ pub struct Logs {
 /// One chain's durable storage on this node.
 #[derive(Debug)]
 pub struct RedbStore {
-    database: Closing,
-    /// Held while a height is written.
-    commits: Mutex<CommitLog>,
+    /// Makes checkpoints beside the heights; without it each is a height's.
+    checkpointer: Option<Checkpointer>,
+    media: Arc<Media>,
     committed: RwLock<Committed>,
     log: Mutex<ProposalLog>,
     /// Keeps other processes out of the folder; let go last.
@@ -167,10 +169,12 @@ impl RedbStore {
         let logs = Logs { commits: log("commits")?, proposals, heights_max: HEIGHTS_MAX };
         // New files must not be lost with the folder's entry.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        Self::from_parts(database, logs, Some(lock))
+        let mut store = Self::from_parts(database, logs, Some(lock))?;
+        store.checkpointer = Some(Checkpointer::start(&store.media).map_err(io)?);
+        Ok(store)
     }
 
-    /// Opens a store on other media, such as a simulated disk.
+    /// Opens a store on other media, such as a simulated disk. Whatever it writes it writes within a call.
     ///
     /// Unlike [`open`](Self::open), making a new store this way does not survive a loss of power.
     ///
@@ -204,8 +208,9 @@ impl RedbStore {
             let committed = Committed::read(&database)?;
             let height = committed.tip.map(|tip| tip.height);
             let log = Mutex::new(ProposalLog::open(proposals, height)?);
-            let (commits, committed) = (Mutex::new(commits), RwLock::new(committed));
-            Ok(Self { database, commits, committed, log, _lock: lock })
+            let media = Arc::new(Media::new(database, commits));
+            let committed = RwLock::new(committed);
+            Ok(Self { checkpointer: None, media, committed, log, _lock: lock })
         })
     }
 
@@ -324,7 +329,7 @@ impl Store for RedbStore {
     }
 
     fn commit(&self, commit: Commit<'_>) -> Result<(), StoreError> {
-        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commits = self.media.commits()?;
         let height = commit.tip.height;
         if let Some(tip) = self.tip()?
             && tip.height.next() != height
@@ -336,15 +341,19 @@ impl Store for RedbStore {
         let kept = commits.append(&changes)?;
         let durability = if kept { Durability::None } else { Durability::Immediate };
         guarded("committing", || {
-            let written = write(&self.database, std::slice::from_ref(&changes), durability);
+            let written = write(&self.media.database, std::slice::from_ref(&changes), durability);
             written.map_err(|error| failed("committing", error))
         })?;
         if !kept {
             commits.restart();
         }
-        let committed = guarded("committing", || Committed::read(&self.database))?;
+        let committed = guarded("committing", || Committed::read(&self.media.database))?;
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = committed;
+        let wake = commits.is_half_full();
         drop(commits);
+        if let (true, Some(checkpointer)) = (wake, &self.checkpointer) {
+            checkpointer.wake();
+        }
         self.log.lock().unwrap_or_else(PoisonError::into_inner).forget(height)
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use althing_types::Hash;
 
-use crate::blob_log::{BlobLog, SMALL_BYTES_MAX};
+use crate::blob_log::{BlobLog, Lasts, SMALL_BYTES_MAX};
 use crate::blobs::BlobError;
 use crate::clock::{age, of_files};
 
@@ -114,13 +114,13 @@ impl BlobFolder {
         self.folder.join(shelf).join(rest)
     }
 
-    /// Keeps several, each under its key, unless they are there; durable when it returns. Small ones wait
-    /// for the disk together.
+    /// Keeps several, each under its key, unless they are there. Small ones wait for the disk together, or
+    /// not at all; large ones last when it returns.
     ///
     /// # Errors
     ///
     /// [`BlobError`] if they are too many or the disk refuses; some may be kept then.
-    pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])]) -> Result<(), BlobError> {
+    pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])], lasts: Lasts) -> Result<(), BlobError> {
         let mut small = Vec::with_capacity(blobs.len());
         for (key, bytes) in blobs {
             if self.stays(key, bytes.len()) {
@@ -136,10 +136,16 @@ impl BlobFolder {
         small.dedup_by_key(|(key, _)| *key);
         let length = small.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         self.space.reserve(length)?;
-        self.small.keep(&small).map_err(|source| {
+        self.small.keep(&small, lasts).map_err(|source| {
             self.space.release(length);
             BlobError::Io { operation: "writing", source }
         })
+    }
+
+    /// Makes durable whatever is here.
+    pub(crate) fn settle(&self) -> Result<(), BlobError> {
+        let settled = self.small.settle();
+        settled.map_err(|source| BlobError::Io { operation: "settling", source })
     }
 
     /// Whether a blob is there.

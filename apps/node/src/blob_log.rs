@@ -83,6 +83,8 @@ struct Writer {
     file: File,
     /// Length of the file.
     end: u64,
+    /// How much of it survives a loss of power.
+    settled: u64,
     /// When the file was begun.
     begun: SystemTime,
     failed: bool,
@@ -91,12 +93,37 @@ struct Writer {
 impl Writer {
     /// Goes on in a new segment.
     fn turn(&mut self, folder: &Path) -> io::Result<()> {
+        self.settle()?;
         let segment = self.segment + 1;
         let file = File::create_new(segment_path(folder, segment))?;
         File::open(folder)?.sync_all()?;
-        *self = Self { segment, file, end: 0, begun: of_files(), failed: false };
+        *self = Self { segment, file, end: 0, settled: 0, begun: of_files(), failed: false };
         Ok(())
     }
+
+    /// Makes durable what was written.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        if self.settled < self.end {
+            let synced = self.file.sync_data();
+            self.failed = synced.is_err();
+            synced?;
+            self.settled = self.end;
+        }
+        Ok(())
+    }
+}
+
+/// Since when what is kept survives a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// When the call returns.
+    AtOnce,
+    /// When what is here was settled, or something that lasts at once is kept. Until then whoever names
+    /// it must be able to keep it again.
+    OnceSettled,
 }
 
 /// A folder of segments.
@@ -187,7 +214,7 @@ impl BlobLog {
         File::open(folder)?.sync_all()?;
         let metadata = file.metadata()?;
         let begun = metadata.created().or_else(|_| metadata.modified())?;
-        let writer = Mutex::new(Writer { segment, file, end, begun, failed: false });
+        let writer = Mutex::new(Writer { segment, file, end, settled: 0, begun, failed: false });
         let (recent, aging) = (Recent::default(), BTreeSet::new());
         let state = Mutex::new(State { places, recent, aging });
         Ok((Self { folder: folder.to_owned(), key_of, state, writer }, used))
@@ -255,7 +282,7 @@ impl BlobLog {
         }
         for (hash, _) in &needed {
             if let Some(bytes) = self.get(hash)? {
-                self.keep(&[(*hash, &bytes)])?;
+                self.keep(&[(*hash, &bytes)], Lasts::AtOnce)?;
             }
         }
         {
@@ -298,18 +325,20 @@ impl BlobLog {
         lock(&self.state).recent.by_hash.contains_key(hash)
     }
 
-    /// Keeps blobs, each with its hash, none of them large; durable when it returns.
-    pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])]) -> io::Result<()> {
-        if blobs.is_empty() {
-            return Ok(());
-        }
+    /// Keeps blobs, each with its hash, none of them large.
+    pub(crate) fn keep(&self, blobs: &[(Hash, &[u8])], lasts: Lasts) -> io::Result<()> {
         let mut writer = lock(&self.writer);
         if writer.failed {
             return Err(io::Error::other("an earlier write failed"));
         }
         let written = self.write(&mut writer, blobs);
-        writer.failed = written.is_err();
+        writer.failed |= written.is_err();
         let places = written?;
+        match lasts {
+            // What was there already may not have been settled either.
+            Lasts::AtOnce => writer.settle()?,
+            Lasts::OnceSettled => {}
+        }
         let segment = writer.segment;
         drop(writer);
         let mut state = lock(&self.state);
@@ -320,7 +349,15 @@ impl BlobLog {
         Ok(())
     }
 
+    /// Makes durable whatever is here.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        lock(&self.writer).settle()
+    }
+
     fn write(&self, writer: &mut Writer, blobs: &[(Hash, &[u8])]) -> io::Result<Vec<(u64, u32)>> {
+        if blobs.is_empty() {
+            return Ok(Vec::new());
+        }
         if writer.end >= SEGMENT_BYTES {
             writer.turn(&self.folder)?;
         }
@@ -333,7 +370,6 @@ impl BlobLog {
             together.extend_from_slice(bytes);
         }
         writer.file.write_all(&together)?;
-        writer.file.sync_data()?;
         writer.end += together.len() as u64;
         Ok(places)
     }
@@ -387,8 +423,8 @@ mod tests {
         let (log, used) = BlobLog::open(folder.path(), key_of).unwrap();
         assert_eq!(used, 0);
         let (first, second) = (named(b"first"), named(b"second"));
-        log.keep(&[first]).unwrap();
-        log.keep(&[second]).unwrap();
+        log.keep(&[first], Lasts::AtOnce).unwrap();
+        log.keep(&[second], Lasts::AtOnce).unwrap();
         drop(log);
         let path = segment_path(folder.path(), 0);
         let whole = fs::read(&path).unwrap();
@@ -401,7 +437,7 @@ mod tests {
         }
         // And what is kept afterwards is found behind what is whole.
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
-        log.keep(&[second]).unwrap();
+        log.keep(&[second], Lasts::AtOnce).unwrap();
         drop(log);
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
         assert!(!log.at_hand(&second.0) && log.has(&second.0));
@@ -413,7 +449,7 @@ mod tests {
     fn a_flipped_byte_is_never_returned() {
         let folder = tempfile::tempdir().unwrap();
         let blob = named(b"invoice");
-        BlobLog::open(folder.path(), key_of).unwrap().0.keep(&[blob]).unwrap();
+        BlobLog::open(folder.path(), key_of).unwrap().0.keep(&[blob], Lasts::AtOnce).unwrap();
         let path = segment_path(folder.path(), 0);
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

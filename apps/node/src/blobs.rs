@@ -25,6 +25,7 @@ use std::time::Duration;
 use althing_types::{BlobRef, Hash, keccak, tagged};
 
 use crate::blob_folder::{BlobFolder, Space};
+use crate::blob_log::Lasts;
 
 /// Largest blob in bytes: the largest component that the ledger admits.
 pub(crate) const BLOB_BYTES_MAX: usize = 16 << 20;
@@ -162,21 +163,45 @@ impl BlobStore {
     ///
     /// [`BlobError`] if they are too many or the disk refuses; some may be kept then.
     pub(crate) fn put_all(&self, blobs: &[&[u8]]) -> Result<(), BlobError> {
-        self.shelve(Shelf::Open, blobs)
+        self.shelve(Shelf::Open, blobs, Lasts::AtOnce)
     }
 
-    /// Keeps several; durable when it returns. What is open is not closed by being kept again.
+    /// As [`put_all`](Self::put_all), for whoever can put them again until they are settled.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_all`](Self::put_all).
+    pub(crate) fn put_unsettled(&self, blobs: &[&[u8]]) -> Result<(), BlobError> {
+        self.shelve(Shelf::Open, blobs, Lasts::OnceSettled)
+    }
+
+    /// Makes durable whatever is here.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`] if the disk refuses.
+    pub(crate) fn settle(&self) -> Result<(), BlobError> {
+        self.open.settle()?;
+        self.closed.settle()
+    }
+
+    /// Keeps several. What is open is not closed by being kept again.
     ///
     /// # Errors
     ///
     /// [`BlobError`] if they are too many or the disk refuses; some may be kept then.
-    pub(crate) fn shelve(&self, shelf: Shelf, blobs: &[&[u8]]) -> Result<(), BlobError> {
+    pub(crate) fn shelve(
+        &self,
+        shelf: Shelf,
+        blobs: &[&[u8]],
+        lasts: Lasts,
+    ) -> Result<(), BlobError> {
         if let Some(large) = blobs.iter().find(|bytes| bytes.len() > BLOB_BYTES_MAX) {
             return Err(BlobError::TooLarge { bytes: large.len() });
         }
         let named = || blobs.iter().map(|bytes| (BlobRef::of(bytes).hash, *bytes));
         let application = match shelf {
-            Shelf::Open => return self.open.keep(&named().collect::<Vec<_>>()),
+            Shelf::Open => return self.open.keep(&named().collect::<Vec<_>>(), lasts),
             Shelf::Closed(application) => application,
         };
         let with_head = |(hash, bytes): (Hash, &[u8])| {
@@ -189,7 +214,10 @@ impl BlobStore {
             .collect();
         let bodies: Vec<(Hash, &[u8])> =
             fresh.iter().map(|(_, key, body)| (*key, body.as_slice())).collect();
-        self.closed.keep(&bodies)?;
+        self.closed.keep(&bodies, lasts)?;
+        if lasts == Lasts::AtOnce && fresh.len() < blobs.len() {
+            self.open.settle()?; // the others are there, but perhaps not for long
+        }
         let mut owners = self.owners();
         for (hash, _, _) in &fresh {
             add_owner(&mut owners, *hash, application);
@@ -325,7 +353,7 @@ mod tests {
         let (folder, store) = store(300_000);
         let (ours, theirs) = (Hash([1; 32]), Hash([2; 32]));
         let (small, large) = (b"a private invoice".to_vec(), vec![b' '; SMALL_BYTES_MAX + 1]);
-        store.shelve(Shelf::Closed(ours), &[&small, &large]).unwrap();
+        store.shelve(Shelf::Closed(ours), &[&small, &large], Lasts::AtOnce).unwrap();
         let again = BlobStore::open(&folder.path().join("blobs"), 300_000).unwrap();
         for (store, bytes) in
             [(&store, &small), (&again, &small), (&store, &large), (&again, &large)]
@@ -338,7 +366,7 @@ mod tests {
         }
         // The same bytes may belong to both.
         let hash = BlobRef::of(&small).hash;
-        again.shelve(Shelf::Closed(theirs), &[&small]).unwrap();
+        again.shelve(Shelf::Closed(theirs), &[&small], Lasts::AtOnce).unwrap();
         assert!(again.at_hand(&[theirs], &hash));
         for application in [ours, theirs] {
             let found = again.get_of(&[application], &hash).unwrap();
@@ -346,7 +374,7 @@ mod tests {
         }
         // Whoever brings the very same bytes knows them, and what is open is not closed again.
         again.put(&small).unwrap();
-        again.shelve(Shelf::Closed(Hash([3; 32])), &[&small]).unwrap();
+        again.shelve(Shelf::Closed(Hash([3; 32])), &[&small], Lasts::AtOnce).unwrap();
         assert_eq!(again.get_of(&[], &hash).unwrap(), Some(small));
         assert!(!again.closed.has(&closed_key(&Hash([3; 32]), &hash)));
     }
@@ -357,7 +385,7 @@ mod tests {
         let (ours, theirs) = (Hash([1; 32]), Hash([2; 32]));
         let large = vec![b' '; SMALL_BYTES_MAX + 1];
         let hash = BlobRef::of(&large).hash;
-        store.shelve(Shelf::Closed(ours), &[&large]).unwrap();
+        store.shelve(Shelf::Closed(ours), &[&large], Lasts::AtOnce).unwrap();
         let path = |application| store.closed.path(&closed_key(&application, &hash));
         fs::create_dir_all(path(theirs).parent().unwrap()).unwrap();
         fs::copy(path(ours), path(theirs)).unwrap();
@@ -375,7 +403,7 @@ mod tests {
         let large = |n: u8| vec![n; SMALL_BYTES_MAX + 1];
         let (kept, over) = (store.put(&large(1)).unwrap(), store.put(&large(2)).unwrap());
         let closed = Shelf::Closed(Hash([1; 32]));
-        store.shelve(closed, &[&large(3), b"small", b"needed"]).unwrap();
+        store.shelve(closed, &[&large(3), b"small", b"needed"], Lasts::AtOnce).unwrap();
         let full = store.used();
         let needed = BlobRef::of(b"needed").hash;
         let is_needed = |hash: &Hash| *hash == kept.hash || *hash == needed;

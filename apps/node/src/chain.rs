@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use althing_ledger::Authenticated;
 use althing_replica::{Committed, Next, NotAdmitted, Reader, Refusal, Replica, SubmitError};
 use althing_types::{Hash, SignedTransaction, TimeMs};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -96,7 +97,28 @@ impl Chain {
     /// already, since whoever brought it may be gone. Blocks for the time of a signature's verification
     /// and, at worst, of a block's execution.
     pub(crate) fn submit(&self, bytes: &[u8]) -> Result<Hash, SubmitError> {
-        let (hash, encoded, waits) = match self.admit(bytes) {
+        self.hand_in(bytes, self.admit(bytes))
+    }
+
+    /// As [`submit`](Self::submit), of a transaction that this node has just signed.
+    pub(crate) fn submit_own(&self, signed: SignedTransaction) -> Result<Hash, SubmitError> {
+        let bytes = signed.encode();
+        let authenticated = self.reader.signed_here(signed, &bytes);
+        let admitted = authenticated.map_err(|invalid| NotAdmitted::Invalid(invalid).into());
+        self.hand_in(&bytes, admitted.and_then(|own| self.take(own, &bytes)))
+    }
+
+    /// Whether the replica is free now: what needs it would not wait.
+    pub(crate) fn is_free(&self) -> bool {
+        self.replica.try_lock().is_ok()
+    }
+
+    fn hand_in(
+        &self,
+        bytes: &[u8],
+        admitted: Result<(Hash, Encoded), SubmitError>,
+    ) -> Result<Hash, SubmitError> {
+        let (hash, encoded, waits) = match admitted {
             Ok((hash, encoded)) => (hash, encoded, false),
             Err(SubmitError::NotAdmitted(NotAdmitted::Refused(Refusal::Duplicate))) => {
                 (SignedTransaction::hash_of(bytes), bytes.into(), true)
@@ -119,6 +141,14 @@ impl Chain {
     /// Takes a transaction into the mempool.
     pub(crate) fn admit(&self, bytes: &[u8]) -> Result<(Hash, Encoded), SubmitError> {
         let transaction = self.reader.authenticate(bytes).map_err(NotAdmitted::Invalid)?;
+        self.take(transaction, bytes)
+    }
+
+    fn take(
+        &self,
+        transaction: Arc<Authenticated>,
+        bytes: &[u8],
+    ) -> Result<(Hash, Encoded), SubmitError> {
         let mut replica = self.lock();
         let hash = replica.admit(transaction)?;
         if !*self.work.borrow() {

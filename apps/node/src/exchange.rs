@@ -18,6 +18,7 @@ use althing_work::port::{Blobs, BoxFuture, PortError, Produced};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::blob_log::Lasts;
 use crate::blobs::{BlobStore, Shelf};
 use crate::privacy::{node_may_have, person_may_have, shelf};
 
@@ -113,6 +114,22 @@ impl Exchange {
         Self { store, network, reader }
     }
 
+    /// Keeps outputs, those of the same applications together.
+    fn keep_produced(&self, outputs: &[Produced<'_>], lasts: Lasts) -> Result<(), PortError> {
+        let mut together: Vec<(&[Hash], Vec<&[u8]>)> = Vec::new();
+        for output in outputs {
+            match together.iter_mut().find(|(known, _)| *known == output.applications) {
+                Some((_, blobs)) => blobs.push(output.bytes),
+                None => together.push((output.applications, vec![output.bytes])),
+            }
+        }
+        for (applications, blobs) in together {
+            let shelf = self.shelf(applications);
+            self.store.shelve(shelf, &blobs, lasts).map_err(failed("keeping outputs"))?;
+        }
+        Ok(())
+    }
+
     /// An open blob from here, or from one of `holders`, or from any connected node; verified.
     pub(crate) async fn find(&self, hash: Hash, holders: &[EndpointId]) -> Option<Bytes> {
         let store = self.store.clone();
@@ -185,18 +202,15 @@ impl Blobs for Exchange {
     }
 
     fn keep_outputs(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
-        let mut together: Vec<(&[Hash], Vec<&[u8]>)> = Vec::new();
-        for output in outputs {
-            match together.iter_mut().find(|(known, _)| *known == output.applications) {
-                Some((_, blobs)) => blobs.push(output.bytes),
-                None => together.push((output.applications, vec![output.bytes])),
-            }
-        }
-        for (applications, blobs) in together {
-            let shelf = self.shelf(applications);
-            self.store.shelve(shelf, &blobs).map_err(failed("keeping outputs"))?;
-        }
-        Ok(())
+        self.keep_produced(outputs, Lasts::AtOnce)
+    }
+
+    fn keep_outputs_unsettled(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        self.keep_produced(outputs, Lasts::OnceSettled)
+    }
+
+    fn settle(&self) -> Result<(), PortError> {
+        self.store.settle().map_err(failed("settling outputs"))
     }
 
     fn keep_fetched(&self, execution: &Hash, bytes: &[u8]) -> Result<(), PortError> {
@@ -204,7 +218,7 @@ impl Blobs for Exchange {
         let found = query::execution(&self.reader.view(), execution).ok().flatten();
         let nobodys = Shelf::Closed(Hash::ZERO);
         let shelf = found.map_or(nobodys, |found| self.shelf(&applications(&found)));
-        self.store.shelve(shelf, &[bytes]).map_err(failed("keeping a blob"))
+        self.store.shelve(shelf, &[bytes], Lasts::AtOnce).map_err(failed("keeping a blob"))
     }
 
     fn at_hand(&self, blob: &BlobRef, of: &[Hash]) -> bool {

@@ -2,7 +2,7 @@
 //! they are committed.
 //!
 //! ```text
-//!   accept ──► writer: data, then journal, one sync each for all that gathered ──► acknowledged
+//!   accept ──► writer: data, then journal with it, one sync for all that gathered ──► acknowledged
 //!                 │                                                                    │
 //!                 └── Ended ◄── committed, or refused for good ◄── worker's outbox ◄────┘
 //!                                          lost ──► submitted again
@@ -38,8 +38,10 @@ use crate::framed::{decode, encode};
 const PENDING_MAX: usize = 8_192;
 /// Most that are made durable in one go.
 const BATCH_MAX: usize = 1_024;
+/// Data of up to this length is written to the journal too: the blobs need no sync of their own then.
+const WITH_DATA_BYTES_MAX: usize = 2 << 10;
 /// Longest entry: an observation carries at most eight hashes and a few numbers.
-const ENTRY_BYTES_MAX: usize = 4 << 10;
+const ENTRY_BYTES_MAX: usize = WITH_DATA_BYTES_MAX + (4 << 10);
 /// The journal is rewritten when it holds this many entries more than observations are in line.
 const GARBAGE_MAX: usize = 50_000;
 /// How long a lost observation waits before it is submitted again.
@@ -87,6 +89,8 @@ enum Entry {
     Ended(Hash),
     /// Ended without counting: told to whoever asks, after a start as well.
     Refused(Hash, Rejection),
+    /// As `Accepted`, with data that may not have lasted elsewhere.
+    AcceptedWith(Observe, Vec<u8>),
 }
 
 /// What a journal held when it was opened.
@@ -95,6 +99,8 @@ struct Found {
     pending: BTreeMap<Hash, Observe>,
     /// Oldest first.
     refused: VecDeque<(Hash, Rejection)>,
+    /// Of whatever is in the journal, ended or not: it may not have lasted elsewhere.
+    data: Vec<Vec<u8>>,
 }
 
 struct Journal {
@@ -126,6 +132,10 @@ impl Journal {
             match entry {
                 Entry::Accepted(observe) => {
                     found.pending.insert(occurrence(&observe), observe);
+                }
+                Entry::AcceptedWith(observe, data) => {
+                    found.pending.insert(occurrence(&observe), observe);
+                    found.data.push(data);
                 }
                 Entry::Ended(key) => drop(found.pending.remove(&key)),
                 Entry::Refused(key, why) => {
@@ -175,7 +185,9 @@ impl Journal {
 impl Observatory {
     /// Opens the journal and begins to write; what was in line is submitted again.
     pub(crate) fn start(path: &Path, blobs: Arc<BlobStore>) -> io::Result<Self> {
-        let (journal, Found { pending, refused }) = Journal::open(path)?;
+        let (journal, Found { pending, refused, data }) = Journal::open(path)?;
+        let data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+        blobs.put_all(&data).map_err(io::Error::other)?;
         let line = Line::restored(PENDING_MAX, pending.into_values().collect());
         let line = line.with_refused(refused);
         let (line, submit) = (Arc::new(Mutex::new(line)), Arc::new(Notify::new()));
@@ -291,13 +303,26 @@ impl Writing {
         }
     }
 
-    /// Data first, then the entries that name it; what has ended goes along.
+    /// Data first, then the entries that name it; what has ended goes along. Short data is in the entries, and
+    /// lasts with them.
     fn write(&mut self, accepted: &[(Observe, Vec<u8>)]) -> Result<(), BlobError> {
         let failed = |source| BlobError::Io { operation: "journalling", source };
         let mut entries = self.ended();
-        let data: Vec<&[u8]> = accepted.iter().map(|(_, data)| data.as_slice()).collect();
-        self.blobs.put_all(&data)?;
-        entries.extend(accepted.iter().map(|(observe, _)| Entry::Accepted(observe.clone())));
+        let (short, long): (Vec<&[u8]>, Vec<&[u8]>) = accepted
+            .iter()
+            .map(|(_, data)| data.as_slice())
+            .partition(|data| data.len() <= WITH_DATA_BYTES_MAX);
+        if !long.is_empty() {
+            self.blobs.put_all(&long)?;
+        }
+        self.blobs.put_unsettled(&short)?;
+        entries.extend(accepted.iter().map(|(observe, data)| {
+            if data.len() <= WITH_DATA_BYTES_MAX {
+                Entry::AcceptedWith(observe.clone(), data.clone())
+            } else {
+                Entry::Accepted(observe.clone())
+            }
+        }));
         self.journal.append(&entries, !accepted.is_empty()).map_err(failed)
     }
 
@@ -339,6 +364,8 @@ impl Writing {
             let refused = line.all_refused().map(|(event, why)| Entry::Refused(event, why));
             refused.chain(line.durable().cloned().map(Entry::Accepted)).collect()
         };
+        // The data of those that have ended is in the old journal only, as far as it has not settled.
+        self.blobs.settle().map_err(io::Error::other)?;
         self.journal.rewrite(&entries)
     }
 }

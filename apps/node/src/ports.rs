@@ -70,8 +70,11 @@ pub(crate) struct Mailbox(pub(crate) Arc<Chain>);
 
 impl Submit for Mailbox {
     fn submit(&self, transaction: SignedTransaction) -> Result<(), PortError> {
-        // The replica may be in the middle of a block; other tasks go on meanwhile.
-        match tokio::task::block_in_place(|| self.0.submit(&transaction.encode())) {
+        let submit = || self.0.submit_own(transaction);
+        // The replica may be in the middle of a commit; other tasks go on meanwhile.
+        let submitted =
+            if self.0.is_free() { submit() } else { tokio::task::block_in_place(submit) };
+        match submitted {
             Ok(_) => Ok(()),
             Err(error) if is_known(&error) => Ok(()),
             Err(error) => Err(PortError {

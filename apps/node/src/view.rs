@@ -20,6 +20,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::blob_log::Lasts;
 use crate::blobs::{BlobError, BlobStore, Shelf};
 use crate::chain::Chain;
 use crate::clock;
@@ -413,7 +414,7 @@ impl Node for NodeView {
     fn put_blob(&self, bytes: Bytes, of: Option<Hash>) -> Answer<'_, wire::BlobRef> {
         let blobs = self.blobs.clone();
         let shelf = of.map_or(Shelf::Open, Shelf::Closed);
-        Box::pin(blocking(move || match blobs.shelve(shelf, &[&bytes]) {
+        Box::pin(blocking(move || match blobs.shelve(shelf, &[&bytes], Lasts::AtOnce) {
             Ok(()) => Ok(BlobRef::of(&bytes).into()),
             Err(BlobError::Full { .. }) => {
                 Err(NodeError::Busy { what: "the node's space for blobs is used up" })

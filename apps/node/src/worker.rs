@@ -9,7 +9,8 @@ use althing_runtime_http::Programs;
 use althing_runtime_wasm::WasmRuntime;
 use althing_types::{Address, Operation};
 use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
-use althing_work::{Conduct, Config, LaneLimits, Machine, News, OutboxConfig, Secret};
+use althing_work::port::Blobs as _;
+use althing_work::{Conduct, Config, Machine, News, OutboxConfig, Secret};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -57,15 +58,13 @@ pub(crate) fn start(parts: Parts) -> Handle {
     let Parts { chain, exchange, journal, runtime, state, mailbox, signer, .. } = parts;
     let (programs, observatory) = (parts.programs, parts.observatory);
     let node = signer.0.address();
-    let lanes = Config::for_processors(parts.tasks_max);
-    let short = LaneLimits { running_max: parts.tasks_max, ..lanes.short };
-    let machine =
-        Machine::with_conduct(Config { short, ..lanes }, node, parts.secret, parts.conduct);
+    let config = Config::for_processors(parts.tasks_max);
+    let machine = Machine::with_conduct(config, node, parts.secret, parts.conduct);
     let genesis = chain.reader.genesis();
     let outbox = OutboxConfig::new(genesis.chain, &genesis.parameters);
     let ports = Ports {
         ledger: state,
-        blobs: exchange,
+        blobs: exchange.clone(),
         runtime,
         native: Arc::new(programs),
         journal,
@@ -80,7 +79,7 @@ pub(crate) fn start(parts: Parts) -> Handle {
     let submitter = tokio::spawn(observatory.submit(ask.clone()));
     let accuser = tokio::spawn(accuse(chain.clone(), ask));
     let (open, open_blocks) = mpsc::channel(1);
-    chain.lock().on_owed(Arc::new(Bench(open)));
+    chain.lock().on_owed(Arc::new(Bench { open, exchange }));
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
         stopped.await.ok(); // dropped: stop too
@@ -119,17 +118,27 @@ async fn report(
 }
 
 /// The worker, as it answers the blocks that this node is building.
-struct Bench(mpsc::Sender<OpenBlock>);
+struct Bench {
+    open: mpsc::Sender<OpenBlock>,
+    exchange: Arc<Exchange>,
+}
 
 impl OwnWork for Bench {
     fn answer(&self, owed: Owed, within_ms: u64) {
-        let Owed { height, time, executions } = owed;
+        let Owed { height, time, executions, alone } = owed;
         let (answered, wait) = std::sync::mpsc::sync_channel(1);
-        let open = OpenBlock { height, time, executions, answered };
+        let open = OpenBlock { height, time, executions, alone, answered };
         // A worker that has not come to the block before, or has ended, answers nothing.
-        if self.0.try_send(open).is_ok() {
+        if self.open.try_send(open).is_ok() {
             wait.recv_timeout(Duration::from_millis(within_ms)).ok();
         }
+    }
+
+    fn settle(&self) -> Result<(), Fault> {
+        self.exchange.settle().map_err(|error| {
+            // The same page as for the worker's journal: what to do is the same.
+            Fault::new("making outputs durable", error).with_code("NOD-0006")
+        })
     }
 }
 

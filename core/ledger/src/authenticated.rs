@@ -130,6 +130,23 @@ impl Authenticated {
         Self::verify_encoded(signed, &bytes, eip712, chain, signatures)
     }
 
+    /// Takes a transaction that this node itself has just signed: nobody recovers the signer of his own
+    /// signature. The other nodes do.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] for everything else that can be told without the state.
+    pub fn signed_here(
+        signed: SignedTransaction,
+        bytes: &[u8],
+        chain: ChainId,
+    ) -> Result<Self, Invalid> {
+        if bytes.len() > althing_types::TRANSACTION_BYTES_MAX {
+            return Err(Invalid::Malformed);
+        }
+        Self::checked(signed, bytes, chain)
+    }
+
     fn verify_encoded(
         signed: SignedTransaction,
         bytes: &[u8],
@@ -137,6 +154,16 @@ impl Authenticated {
         chain: ChainId,
         signatures: &dyn Signatures,
     ) -> Result<Self, Invalid> {
+        let fresh = Self::checked(signed, bytes, chain)?;
+        let SignedTransaction { transaction, signature } = &fresh.signed;
+        if signatures.recover(&transaction.digest(eip712), signature) != Some(transaction.account) {
+            return Err(Invalid::BadSignature);
+        }
+        Ok(fresh)
+    }
+
+    /// Everything but whose signature it is.
+    fn checked(signed: SignedTransaction, bytes: &[u8], chain: ChainId) -> Result<Self, Invalid> {
         let transaction = &signed.transaction;
         if transaction.chain != chain {
             return Err(Invalid::WrongChain { expected: chain, found: transaction.chain });
@@ -146,10 +173,6 @@ impl Authenticated {
         }
         if !signed.signature.is_low_s() {
             return Err(Invalid::HighS);
-        }
-        let signer = signatures.recover(&transaction.digest(eip712), &signed.signature);
-        if signer != Some(transaction.account) {
-            return Err(Invalid::BadSignature);
         }
         Ok(Self { hash: SignedTransaction::hash_of(bytes), bytes: bytes.len(), signed })
     }

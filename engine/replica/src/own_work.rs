@@ -3,6 +3,8 @@
 use althing_ledger::Execution;
 use althing_types::{Height, TimeMs};
 
+use crate::application::Fault;
+
 /// What a block that is being built asks of its proposer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
@@ -13,6 +15,8 @@ pub struct Owed {
     /// Executions whose answer this node alone owes, as they are in the block so far. They may never
     /// come: the block is not decided.
     pub executions: Vec<Execution>,
+    /// No other node proposes blocks.
+    pub alone: bool,
 }
 
 /// The node's own work.
@@ -20,4 +24,11 @@ pub trait OwnWork: Send + Sync {
     /// Returns when the mempool has what the node can answer at once, after `within_ms` milliseconds
     /// at the latest. Called while nothing is locked.
     fn answer(&self, owed: Owed, within_ms: u64);
+
+    /// Makes durable whatever the node's answers name, before a block with them goes out.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] if that cannot be: the block must not go out.
+    fn settle(&self) -> Result<(), Fault>;
 }

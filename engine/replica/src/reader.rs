@@ -15,8 +15,8 @@ use althing_ledger::{
 };
 use althing_state::merkle::Range;
 use althing_types::{
-    BLOCK_BYTES_MAX, Block, Certificate, Genesis, Hash, Header, Height, Malformed, TimeMs,
-    ValidatorSet, canonical,
+    BLOCK_BYTES_MAX, Block, Certificate, Genesis, Hash, Header, Height, Malformed,
+    SignedTransaction, TimeMs, ValidatorSet, canonical,
 };
 
 use crate::rules::{Archived, Rules, Subject};
@@ -153,6 +153,20 @@ impl Reader {
     /// [`Invalid`] for everything that can be told without the state.
     pub fn authenticate(&self, bytes: &[u8]) -> Result<Arc<Authenticated>, Invalid> {
         self.shared.rules.authenticate(bytes)
+    }
+
+    /// As [`authenticate`](Self::authenticate), of a transaction that this node has just signed, and its
+    /// canonical bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`authenticate`](Self::authenticate).
+    pub fn signed_here(
+        &self,
+        signed: SignedTransaction,
+        bytes: &[u8],
+    ) -> Result<Arc<Authenticated>, Invalid> {
+        self.shared.rules.signed_here(signed, bytes)
     }
 
     /// A decided block and its certificate; `None` above the tip, and for height zero.

@@ -451,7 +451,9 @@ impl Application for Replica {
         let built = match own_work {
             Some(own_work) => {
                 let mut answers = Answers::new(&*own_work, &building);
-                building.build(&mut |owed| answers.to(owed, shared))?
+                let built = building.build(&mut |owed| answers.to(owed, shared))?;
+                own_work.settle()?;
+                built
             }
             None => building.build(&mut |_| Vec::new())?,
         };

@@ -66,6 +66,16 @@ impl Rules {
         Ok(self.keep(fresh))
     }
 
+    /// As [`authenticate`](Self::authenticate), of a transaction that this node has signed.
+    pub(crate) fn signed_here(
+        &self,
+        signed: SignedTransaction,
+        bytes: &[u8],
+    ) -> Result<Arc<Authenticated>, Invalid> {
+        let fresh = Authenticated::signed_here(signed, bytes, self.chain())?;
+        Ok(self.keep(fresh))
+    }
+
     fn keep(&self, fresh: Authenticated) -> Arc<Authenticated> {
         let fresh = Arc::new(fresh);
         self.verified.keep(&fresh);

@@ -57,6 +57,24 @@ pub trait Blobs: Send + Sync + 'static {
         outputs.iter().try_for_each(|output| self.keep(output.bytes))
     }
 
+    /// As [`keep_outputs`](Self::keep_outputs), but durable only after [`settle`](Self::settle).
+    ///
+    /// # Errors
+    ///
+    /// As [`keep_outputs`](Self::keep_outputs).
+    fn keep_outputs_unsettled(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        self.keep_outputs(outputs)
+    }
+
+    /// Makes durable whatever was kept.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if the disk refuses.
+    fn settle(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     /// Keeps what was fetched for an execution.
     ///
     /// # Errors

@@ -47,6 +47,10 @@ use crate::figure::{Figure, table};
 use crate::machine::Machine;
 use crate::stage::Stage;
 
+// As the node that users run has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Althing on this machine; `docs/bench.md` says how to read it.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]

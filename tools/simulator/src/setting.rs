@@ -201,6 +201,7 @@ pub const WORKER: Config = Config {
     jobs_max: 64,
     short_jobs_max: 32,
     short_ms_max: 5_000,
+    short_at_once: 2,
     short: LaneLimits { fetching_max: 8, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },
     outside: LaneLimits { fetching_max: 0, running_max: 2 },

@@ -10,7 +10,7 @@
 //! in the next block, and bring the next step of a run: so a run of three steps took four heights. Here
 //! the worker answers while the block is open.
 //!
-//! - Bounds: [`ANSWERS_MS_MAX`] and [`ROUNDS_MAX`] a block, and the block's bytes; what comes later goes into
+//! - Bounds: [`ANSWERS_MS_MAX`] ([`ALONE_MS_MAX`]) and [`ROUNDS_MAX`] a block, and the block's bytes; what comes later goes into
 //!   the next block.
 //! - Invariant: a block with answers is as any other; nobody who checks it can tell when they came.
 //! - Source: `docs/adr/0015-answers-in-the-same-block.md`.
@@ -34,6 +34,8 @@ use crate::rules::Rules;
 const BLOCK_OVERHEAD: usize = 1 << 10;
 /// How long a block is kept open for the node's own answers.
 const ANSWERS_MS_MAX: u64 = 25;
+/// The same where no other node takes part, and waits.
+const ALONE_MS_MAX: u64 = 200;
 /// How many times it is asked for more.
 const ROUNDS_MAX: usize = 16;
 
@@ -131,6 +133,7 @@ pub(super) struct Answers<'a> {
     height: Height,
     time: TimeMs,
     bytes_max: usize,
+    alone: bool,
     /// What the block has been given.
     given: HashSet<Hash>,
     rounds: usize,
@@ -145,6 +148,7 @@ impl<'a> Answers<'a> {
             height: head.next_height(),
             time: draft.time,
             bytes_max: *bytes_max,
+            alone: head.validators.members().len() == 1,
             given: transactions.iter().map(|transaction| transaction.hash()).collect(),
             rounds: 0,
             until: None,
@@ -162,11 +166,16 @@ impl<'a> Answers<'a> {
         }
         self.rounds += 1;
         let now = (lock(shared).clock)();
-        let until = *self.until.get_or_insert(now.after(ANSWERS_MS_MAX));
+        let until = *self.until.get_or_insert(now.after(if self.alone {
+            ALONE_MS_MAX
+        } else {
+            ANSWERS_MS_MAX
+        }));
         if now >= until {
             return Vec::new();
         }
-        let owed = Owed { height: self.height, time: self.time, executions };
+        let Self { height, time, alone, .. } = *self;
+        let owed = Owed { height, time, executions, alone };
         self.own_work.answer(owed, now.until(until));
         let mut more = lock(shared).mempool.reap(self.height, self.bytes_max);
         more.retain(|transaction| self.given.insert(transaction.hash()));

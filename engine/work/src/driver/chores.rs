@@ -41,6 +41,12 @@ pub struct Batch {
     pub ended: Vec<Hash>,
 }
 
+impl Batch {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.ended.is_empty()
+    }
+}
+
 /// Makes a batch durable: outputs first, then the records that name them; what has ended is not
 /// written at all. Returns what the machine is to be told.
 ///
@@ -66,8 +72,13 @@ pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError>
 
 /// Stores outputs, together if that works and else one by one; tells which ones are stored.
 fn store<L>(ports: &Ports<L>, finished: Vec<Finished>) -> Vec<(Finished, bool)> {
-    let outputs: Vec<Produced<'_>> = finished.iter().filter_map(Finished::produced).collect();
-    let together = ports.blobs.keep_outputs(&outputs).is_ok();
+    let of = |later: bool| -> Vec<Produced<'_>> {
+        let kept = finished.iter().filter(|finished| finished.settled_later == later);
+        kept.filter_map(Finished::produced).collect()
+    };
+    let (now, later) = (of(false), of(true));
+    let together = (now.is_empty() || ports.blobs.keep_outputs(&now).is_ok())
+        && (later.is_empty() || ports.blobs.keep_outputs_unsettled(&later).is_ok());
     let alone = |finished: &Finished| {
         let Some(output) = finished.produced() else { return true };
         let stored = ports.blobs.keep_outputs(&[output]);

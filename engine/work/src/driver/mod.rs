@@ -15,6 +15,7 @@
 
 pub mod chores;
 mod files;
+mod pool;
 pub mod steps;
 mod tasks;
 
@@ -27,6 +28,8 @@ use althing_ledger::Execution;
 use althing_types::{Height, Observe, Operation, TimeMs};
 use chores::{Batch, Scan, scan, write};
 use files::{Files, Wanted};
+pub use pool::Panicked;
+use pool::Pool;
 use steps::Steps;
 use tasks::{Tasks, What};
 use tokio::sync::broadcast::error::RecvError;
@@ -38,7 +41,7 @@ use crate::port::{
     Blobs, Journal, LedgerAccess, Native, Observations, PortError, Submit, TransactionSigner,
 };
 use crate::runtime::Runtime;
-use crate::{Effect, Fate, Input, JobId, Machine, News, Note, Outbox, OutboxConfig};
+use crate::{Effect, Fate, Finished, Input, JobId, Machine, News, Note, Outbox, OutboxConfig};
 
 /// How often what was lost is tried again.
 const TICK: Duration = Duration::from_millis(250);
@@ -48,6 +51,9 @@ const REQUESTS_MAX: usize = 1_024;
 const DONE_MAX: usize = 256;
 /// Most records that are made durable in one go.
 const KEEP_MAX: usize = 256;
+
+/// Most records that are kept on the driver's own thread, where none has to wait for the disk.
+const KEEP_AT_ONCE_MAX: usize = 8;
 
 /// The world around a worker.
 pub struct Ports<L> {
@@ -103,6 +109,12 @@ pub enum WorkFault {
     /// A bug in this node: the task's end will never come.
     #[error("a task of the worker stopped")]
     Task(#[source] JoinError),
+    /// The same, of a task in the sandbox.
+    #[error("a task in the sandbox stopped")]
+    Panicked(#[from] Panicked),
+    /// The system gives no threads.
+    #[error("the worker's threads could not be started")]
+    Threads(#[source] std::io::Error),
 }
 
 /// Works until `stop` is done, or until no more blocks can come.
@@ -130,7 +142,7 @@ pub async fn drive<L: LedgerAccess>(
     tokio::pin!(stop);
     loop {
         driver.send();
-        driver.keep();
+        driver.keep()?;
         driver.close();
         let wait_ms = driver.outbox.wait_ms(driver.now_ms());
         let wait = Duration::from_millis(wait_ms.unwrap_or(u64::MAX / 2)).min(TICK);
@@ -154,6 +166,13 @@ pub async fn drive<L: LedgerAccess>(
                     driver.done(done)?;
                 }
             }
+            Some(done) = driver.ended.recv() => {
+                driver.step(done?);
+                for _ in 0..DONE_MAX {
+                    let Ok(done) = driver.ended.try_recv() else { break };
+                    driver.step(done?);
+                }
+            }
             Some(kept) = driver.keeper.join_next() => driver.kept(kept)?,
             _ = ticks.tick() => driver.step(Input::Tick),
             () = tokio::time::sleep(wait), if wait_ms.is_some() => {}
@@ -171,6 +190,8 @@ pub struct OpenBlock {
     pub time: TimeMs,
     /// Executions whose answer this node alone owes, as they are in the block so far.
     pub executions: Vec<Execution>,
+    /// No other node proposes blocks: outputs are settled before the block goes out.
+    pub alone: bool,
     /// Told when what can be answered at once has been submitted.
     pub answered: SyncSender<()>,
 }
@@ -189,6 +210,9 @@ struct Driver<L> {
     work: Arc<Tasks<L>>,
     started: Instant,
     tasks: JoinSet<Done>,
+    /// Where short tasks compute.
+    pool: Pool<Input>,
+    ended: mpsc::UnboundedReceiver<Result<Input, Panicked>>,
     scanning: bool,
     scan_again: bool,
     to_keep: Batch,
@@ -212,6 +236,7 @@ impl<L: LedgerAccess> Driver<L> {
         let records = records.map_err(WorkFault::Journal)?;
         let files = Arc::new(Files::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs)));
         let steps = Steps::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs));
+        let (pool, ended) = Pool::start(machine.short_at_once()).map_err(WorkFault::Threads)?;
         let mut driver = Self {
             outbox: Outbox::new(config, node, height, nonce),
             work: Arc::new(Tasks { ports: ports.clone(), files: Arc::clone(&files), steps }),
@@ -220,6 +245,8 @@ impl<L: LedgerAccess> Driver<L> {
             ports,
             started: Instant::now(),
             tasks: JoinSet::new(),
+            pool,
+            ended,
             scanning: false,
             scan_again: false,
             to_keep: Batch::default(),
@@ -256,8 +283,8 @@ impl<L: LedgerAccess> Driver<L> {
 
     /// Begins what a block asks for that this node is building.
     fn open(&mut self, open: OpenBlock) {
-        let OpenBlock { height, time, executions, answered } = open;
-        self.step(Input::Foreseen { height, time, executions });
+        let OpenBlock { height, time, executions, alone, answered } = open;
+        self.step(Input::Foreseen { height, time, executions, alone });
         self.answered = Some(answered);
     }
 
@@ -407,13 +434,18 @@ impl<L: LedgerAccess> Driver<L> {
         None
     }
 
-    /// On a thread of its own if it computes here, beside all others if a program does it.
+    /// Beside all others if a program does it; if it computes here, on the threads for short tasks, or on one
+    /// of its own.
     fn run(&mut self, job: JobId, execution: Box<Execution>, what: What) {
         let work = Arc::clone(&self.work);
         if self.files.is_outside(&execution.service) {
             self.tasks.spawn(async move { Done::Input(work.run(job, execution, what).await) });
+            return;
+        }
+        let runtime = tokio::runtime::Handle::current();
+        if self.machine.is_short(&execution) {
+            self.pool.put(move || runtime.block_on(work.run(job, execution, what)));
         } else {
-            let runtime = tokio::runtime::Handle::current();
             self.tasks.spawn_blocking(move || {
                 Done::Input(runtime.block_on(work.run(job, execution, what)))
             });
@@ -440,18 +472,24 @@ impl<L: LedgerAccess> Driver<L> {
     }
 
     /// Makes durable what has gathered while the last batch was written: one sync for all of it.
-    fn keep(&mut self) {
-        let idle = self.to_keep.records.is_empty() && self.to_keep.ended.is_empty();
-        if idle || !self.keeper.is_empty() {
-            return;
+    fn keep(&mut self) -> Result<(), WorkFault> {
+        while self.keeper.is_empty() && !self.to_keep.is_empty() {
+            let count = self.to_keep.records.len().min(KEEP_MAX);
+            let records = self.to_keep.records.drain(..count).collect();
+            // A record is forgotten only after it was written.
+            let written = self.to_keep.records.is_empty();
+            let ended = if written { std::mem::take(&mut self.to_keep.ended) } else { Vec::new() };
+            let batch = Batch { records, ended };
+            let waits = |finished: &Finished| finished.remember || !finished.settled_later;
+            if batch.records.len() > KEEP_AT_ONCE_MAX || batch.records.iter().any(waits) {
+                let ports = self.ports.clone();
+                self.keeper.spawn_blocking(move || write(&ports, batch));
+            } else {
+                // Nothing of it waits for the disk.
+                self.kept(Ok(write(&self.ports, batch)))?;
+            }
         }
-        let count = self.to_keep.records.len().min(KEEP_MAX);
-        let records = self.to_keep.records.drain(..count).collect();
-        // A record is forgotten only after it was written.
-        let written = self.to_keep.records.is_empty();
-        let ended = if written { std::mem::take(&mut self.to_keep.ended) } else { Vec::new() };
-        let ports = self.ports.clone();
-        self.keeper.spawn_blocking(move || write(&ports, Batch { records, ended }));
+        Ok(())
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Foreseen {
     heights: BTreeMap<Hash, Height>,
     /// Those whose answer the open block waits for; some may have it already.
     awaited: BTreeSet<JobId>,
+    /// No other node proposes blocks: answers go out with this node's own.
+    pub(super) alone: bool,
 }
 
 impl Foreseen {

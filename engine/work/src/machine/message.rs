@@ -28,7 +28,10 @@ pub struct Config {
     pub short_jobs_max: usize,
     /// Tasks whose time limit is at most this are short, in milliseconds.
     pub short_ms_max: u32,
-    /// Places for short tasks.
+    /// How many short tasks compute at once.
+    pub short_at_once: usize,
+    /// Places for short tasks: those that compute, and some in line behind them, so that no thread has to be
+    /// woken for each.
     pub short: LaneLimits,
     /// Places for long tasks.
     pub long: LaneLimits,
@@ -40,6 +43,9 @@ pub struct Config {
     /// Most services that are remembered as ready.
     pub services_max: usize,
 }
+
+/// How many short tasks there are for each that computes: the others are in line.
+const IN_LINE: usize = 8;
 
 impl Config {
     /// Most jobs of tasks of this length.
@@ -56,7 +62,8 @@ impl Config {
             jobs_max: 16_384,
             short_jobs_max: 1024,
             short_ms_max: 5_000,
-            short: LaneLimits { fetching_max: 64, running_max: processors },
+            short_at_once: processors,
+            short: LaneLimits { fetching_max: 64, running_max: processors * IN_LINE },
             long: LaneLimits { fetching_max: 16, running_max: (processors / 2).max(1) },
             outside: LaneLimits { fetching_max: 0, running_max: 1024 },
             outside_long: LaneLimits { fetching_max: 0, running_max: 2048 },
@@ -84,6 +91,8 @@ pub enum Input {
         time: TimeMs,
         /// As they are in the block so far.
         executions: Vec<Execution>,
+        /// No other node proposes blocks.
+        alone: bool,
     },
     /// This height is decided, and its changes were told: what was foreseen up to here and is not
     /// among them never came.
@@ -200,6 +209,9 @@ pub struct Finished {
     /// Whether the record has to survive a crash: what is answered openly from the sandbox would be
     /// answered the same again.
     pub remember: bool,
+    /// Whether the output may last only once it is settled, as it is before the block goes out whose answers
+    /// name it.
+    pub settled_later: bool,
     /// The applications whose payloads the output may tell of: that of the step, and those that use
     /// it as a task or are used. None for a call.
     pub applications: Vec<Hash>,

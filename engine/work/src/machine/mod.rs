@@ -198,6 +198,18 @@ impl Machine {
         self.short_jobs < self.config.short_jobs_max
     }
 
+    /// How many short tasks compute at once.
+    #[must_use]
+    pub const fn short_at_once(&self) -> usize {
+        self.config.short_at_once
+    }
+
+    /// Whether an execution is of a short task.
+    #[must_use]
+    pub const fn is_short(&self, execution: &Execution) -> bool {
+        is_short(execution, &self.config)
+    }
+
     /// Advances by one input.
     ///
     /// Equal machines given equal inputs become equal and push equal effects.
@@ -207,8 +219,9 @@ impl Machine {
                 self.time = self.time.max(time);
                 self.see_all(executions, effects);
             }
-            Input::Foreseen { height, time, executions } => {
+            Input::Foreseen { height, time, executions, alone } => {
                 self.foresee(height, time, executions, effects);
+                self.foreseen.alone = alone;
             }
             Input::Decided(height) => self.decided(height, effects),
             Input::Restarted { time, executions, records } => {
@@ -437,8 +450,10 @@ impl Machine {
         self.keeping.insert(id, finding.claim);
         let (output, remember) = (finding.output, self.is_remembered(&id));
         let known = self.jobs.get(&id).filter(|_| output.is_some());
+        let settled_later = known.is_some_and(|job| job.foreseen) && self.foreseen.alone;
         let applications = known.map(|job| applications(&job.execution)).unwrap_or_default();
-        effects.push(Effect::Keep(Finished { record, output, remember, applications }));
+        let finished = Finished { record, output, remember, settled_later, applications };
+        effects.push(Effect::Keep(finished));
     }
 
     /// What the sandbox gives it gives again, and an open answer contradicts no seal: after a crash the

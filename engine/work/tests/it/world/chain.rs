@@ -169,6 +169,7 @@ pub(crate) const CONFIG: Config = Config {
     jobs_max: 256,
     short_jobs_max: 128,
     short_ms_max: 5_000,
+    short_at_once: 2,
     short: LaneLimits { fetching_max: 16, running_max: 2 },
     long: LaneLimits { fetching_max: 4, running_max: 1 },
     outside: LaneLimits { fetching_max: 0, running_max: 64 },

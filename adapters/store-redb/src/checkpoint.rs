@@ -50,7 +50,7 @@ impl Media {
     }
 
     /// Makes redb durable, and begins the log anew, if that is worth it.
-    fn checkpoint(&self) {
+    pub(crate) fn checkpoint(&self) {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         if !commits.is_half_full() {
             return;

@@ -214,6 +214,12 @@ impl RedbStore {
         })
     }
 
+    /// Makes a checkpoint if one is worth it. The thread of a store that was [`open`](Self::open)ed does so by
+    /// itself. What it meets is the next commit's error.
+    pub fn checkpoint(&self) {
+        self.media.checkpoint();
+    }
+
     fn view<T>(
         &self,
         operation: &'static str,

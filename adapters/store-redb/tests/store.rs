@@ -230,6 +230,10 @@ fn run(disk: &Power, promised: &mut Promised) -> Result<(), StoreError> {
         promised.1 = true;
         commit(&store, height)?;
         *promised = (Some(height), false);
+        if height.is_multiple_of(5) {
+            // Beside the heights; where it fails, the next height says so.
+            store.checkpoint();
+        }
     }
     Ok(())
 }
@@ -330,6 +334,66 @@ fn a_process_that_is_killed_loses_no_height_wherever_the_checkpoint_is() {
 }
 
 #[test]
+fn a_checkpoint_beside_the_heights_begins_the_log_anew_and_loses_nothing() {
+    let disk = Power::default();
+    let store = disk.open(8).unwrap();
+    for height in 0..=40 {
+        commit(&store, height).unwrap();
+        let [before, ..] = disk.synced();
+        store.checkpoint();
+        let [after, ..] = disk.synced();
+        // Of seven heights that the log would take, it has more than half now and then.
+        assert_eq!(before != after, height % 5 == 4, "height {height}");
+        let left = Power::with_files(disk.synced(), None);
+        let again = left.open(8).unwrap();
+        assert_holds(&again, height).unwrap();
+        assert_eq!(again.boot_tree().unwrap().root(), tip(height).state_root);
+    }
+}
+
+#[test]
+fn a_store_in_a_folder_makes_its_checkpoints_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(folder.path()).unwrap();
+    let chain = folder.path().join("chain.redb");
+    let before = std::fs::read(&chain).unwrap();
+    // More than half, and less than all of what its log takes.
+    for height in 0..40 {
+        commit(&store, height).unwrap();
+    }
+    while std::fs::read(&chain).unwrap() == before {
+        thread::yield_now();
+    }
+    commit(&store, 40).unwrap();
+    assert_holds(&store, 40).unwrap();
+    drop(store);
+    assert_holds(&RedbStore::open(folder.path()).unwrap(), 40).unwrap();
+}
+
+#[test]
+fn what_a_checkpoint_meets_is_the_next_heights_error() {
+    let fresh = Power::default();
+    drop(fresh.open(8).unwrap());
+    let operations = {
+        let disk = Power::with_files(fresh.view(), None);
+        let store = disk.open(8).unwrap();
+        (0..4).for_each(|height| commit(&store, height).unwrap());
+        let operations = disk.operations();
+        store.checkpoint();
+        assert!(disk.operations() == operations, "it is not worth it yet");
+        operations
+    };
+    // The power fails in the middle of the checkpoint that is worth it.
+    let disk = Power::with_files(fresh.view(), Some(operations + 6));
+    let store = disk.open(8).unwrap();
+    for height in 0..5 {
+        commit(&store, height).unwrap();
+    }
+    store.checkpoint();
+    assert!(matches!(commit(&store, 5), Err(StoreError::Io { .. })));
+}
+
+#[test]
 fn a_flipped_byte_of_a_kept_height_is_found_and_in_the_last_one_costs_no_more_than_that() {
     let disk = Power::default();
     let store = disk.open(64).unwrap();
@@ -359,11 +423,11 @@ fn a_height_too_large_for_the_log_is_a_checkpoint_with_all_before_it() {
     let disk = Power::default();
     let store = disk.open(64).unwrap();
     (0..=3).for_each(|height| commit(&store, height).unwrap());
-    let large: BTreeMap<_, _> = [(b"large".to_vec(), Some(vec![7; 5 << 20]))].into();
+    let large: BTreeMap<_, _> = [(b"large".to_vec(), Some(vec![7; 9 << 20]))].into();
     let (block, empty): (&[u8], &[u8]) = (b"block", &[]);
     let next = Commit { tip: tip(4), block, certificate: empty, writes: &large, archive: &[] };
     store.commit(next).unwrap();
-    assert!(disk.view()[1].len() <= 4 << 20, "the log is bounded");
+    assert!(disk.view()[1].len() <= 8 << 20, "the log is bounded");
     let again = Power::with_files(disk.view(), None).open(64).unwrap();
     assert_eq!(again.tip().unwrap(), Some(tip(4)));
     assert_eq!(again.read(b"large").unwrap().map(|value| value.len()), Some(5 << 20));

@@ -101,6 +101,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes bytes behind all others, and forgets them.
+    fn add(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.end += bytes.len() as u64;
+        bytes.clear();
+        Ok(())
+    }
+
     /// Makes durable what was written.
     fn settle(&mut self) -> io::Result<()> {
         if self.failed {
@@ -125,6 +133,11 @@ pub(crate) enum Lasts {
     /// it must be able to keep it again.
     OnceSettled,
 }
+
+/// What may be lost with the power: one that is longer than all the rest may be is alone.
+const UNSETTLED_BYTES_MAX: u64 = 1 << 20;
+/// What is looked at as a whole after a start.
+const DOUBTFUL_BYTES: u64 = UNSETTLED_BYTES_MAX + (HEAD_BYTES + SMALL_BYTES_MAX) as u64;
 
 /// A folder of segments.
 pub(crate) struct BlobLog {
@@ -171,10 +184,17 @@ fn entry(bytes: &[u8; HEAD_BYTES]) -> Option<(Hash, u32)> {
     (head(&hash, length) == *bytes && length as usize <= SMALL_BYTES_MAX).then_some((hash, length))
 }
 
-/// Reads the heads of a segment, and returns where its whole entries end.
-fn index(path: &Path, segment: u32, places: &mut HashMap<Hash, Place>) -> io::Result<u64> {
+/// Reads the heads of a segment, and returns where its whole entries end. What a loss of power may have
+/// spoiled is read as a whole: a head may have lasted without what it names.
+fn index(
+    path: &Path,
+    segment: u32,
+    key_of: fn(&[u8]) -> Hash,
+    places: &mut HashMap<Hash, Place>,
+) -> io::Result<u64> {
     let file = File::open(path)?;
     let length_of_file = file.metadata()?.len();
+    let doubtful_from = length_of_file.saturating_sub(DOUBTFUL_BYTES);
     let mut reader = BufReader::with_capacity(256 << 10, file);
     let (mut place, mut bytes) = (0, [0; HEAD_BYTES]);
     loop {
@@ -189,8 +209,16 @@ fn index(path: &Path, segment: u32, places: &mut HashMap<Hash, Place>) -> io::Re
         if end > length_of_file {
             return Ok(place);
         }
+        if place < doubtful_from {
+            reader.seek_relative(i64::from(length))?;
+        } else {
+            let mut body = vec![0; length as usize];
+            reader.read_exact(&mut body)?;
+            if key_of(&body) != hash {
+                return Ok(place);
+            }
+        }
         places.insert(hash, Place { segment, offset, length });
-        reader.seek_relative(i64::from(length))?;
         place = end;
     }
 }
@@ -202,7 +230,7 @@ impl BlobLog {
         let segments = segments(folder)?;
         let (mut places, mut used, mut end) = (HashMap::new(), 0, 0);
         for segment in &segments {
-            end = index(&segment_path(folder, *segment), *segment, &mut places)?;
+            end = index(&segment_path(folder, *segment), *segment, key_of, &mut places)?;
             used += end;
         }
         let segment = segments.last().copied().unwrap_or_default();
@@ -354,23 +382,25 @@ impl BlobLog {
         lock(&self.writer).settle()
     }
 
+    /// Adds blobs, those with few bytes in one go.
     fn write(&self, writer: &mut Writer, blobs: &[(Hash, &[u8])]) -> io::Result<Vec<(u64, u32)>> {
-        if blobs.is_empty() {
-            return Ok(Vec::new());
-        }
-        if writer.end >= SEGMENT_BYTES {
+        if !blobs.is_empty() && writer.end >= SEGMENT_BYTES {
             writer.turn(&self.folder)?;
         }
         let mut together = Vec::new();
         let mut places = Vec::with_capacity(blobs.len());
         for (hash, bytes) in blobs {
             let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+            let unsettled = writer.end - writer.settled + together.len() as u64;
+            if unsettled + HEAD_BYTES as u64 + u64::from(length) > UNSETTLED_BYTES_MAX {
+                writer.add(&mut together)?;
+                writer.settle()?;
+            }
             together.extend_from_slice(&head(hash, length));
             places.push((writer.end + together.len() as u64, length));
             together.extend_from_slice(bytes);
         }
-        writer.file.write_all(&together)?;
-        writer.end += together.len() as u64;
+        writer.add(&mut together)?;
         Ok(places)
     }
 
@@ -465,12 +495,12 @@ mod tests {
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
         let old: Vec<Vec<u8>> = (0..9).map(|n| vec![n; 100]).collect();
         let old: Vec<(Hash, &[u8])> = old.iter().map(|bytes| named(bytes)).collect();
-        log.keep(&old).unwrap();
+        log.keep(&old, Lasts::AtOnce).unwrap();
         let is_needed = |hash: &Hash| *hash == old[1].0;
         // The first look is for what will go: whoever keeps it again has it written again.
         assert_eq!(log.sweep(Duration::ZERO, &is_needed).unwrap(), 0);
         assert!(old.iter().all(|(hash, _)| log.has(hash) && !log.stays(hash)));
-        log.keep(&old[2..3]).unwrap();
+        log.keep(&old[2..3], Lasts::AtOnce).unwrap();
         assert_eq!(log.sweep(Duration::ZERO, &is_needed).unwrap(), 700);
         let left = |log: &BlobLog| -> Vec<usize> {
             (0..9).filter(|n| log.get(&old[*n].0).unwrap().as_deref() == Some(old[*n].1)).collect()
@@ -501,5 +531,50 @@ mod tests {
         }
         assert_eq!(recent.by_hash.len(), RECENT_BYTES_MAX / SMALL_BYTES_MAX);
         assert!(!recent.by_hash.contains_key(&Hash::ZERO));
+    }
+
+    #[test]
+    fn what_has_not_settled_is_there_and_settles_with_whatever_lasts_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        let unsettled = |log: &BlobLog| {
+            let writer = lock(&log.writer);
+            writer.end - writer.settled
+        };
+        log.keep(&[named(b"first")], Lasts::OnceSettled).unwrap();
+        assert_eq!(log.get(&named(b"first").0).unwrap().as_deref(), Some(&b"first"[..]));
+        assert!(unsettled(&log) > 0);
+        log.keep(&[], Lasts::AtOnce).unwrap();
+        assert_eq!(unsettled(&log), 0, "whoever keeps what is there already may rely on it");
+        log.keep(&[named(b"second")], Lasts::OnceSettled).unwrap();
+        log.settle().unwrap();
+        assert_eq!(unsettled(&log), 0);
+        let large = vec![7; SMALL_BYTES_MAX];
+        let many: Vec<Vec<u8>> = (0..200_u8).map(|n| [&[n], &large[1..]].concat()).collect();
+        let many: Vec<(Hash, &[u8])> = many.iter().map(|bytes| named(bytes)).collect();
+        log.keep(&many, Lasts::OnceSettled).unwrap();
+        assert!(unsettled(&log) <= UNSETTLED_BYTES_MAX, "{}", unsettled(&log));
+        assert!(many.iter().all(|(hash, bytes)| log.get(hash).unwrap().as_deref() == Some(*bytes)));
+        drop(log);
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        assert!(many.iter().all(|(hash, _)| log.has(hash)));
+    }
+
+    #[test]
+    fn what_the_power_took_from_behind_a_head_is_missing_and_can_be_kept_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (named(b"first"), named(b"second"));
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        log.keep(&[first, second], Lasts::OnceSettled).unwrap();
+        drop(log);
+        let path = segment_path(folder.path(), 0);
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.len();
+        bytes[end - 6..].fill(0);
+        fs::write(&path, bytes).unwrap();
+        let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
+        assert!(log.has(&first.0) && !log.stays(&second.0));
+        log.keep(&[second], Lasts::AtOnce).unwrap();
+        assert_eq!(log.get(&second.0).unwrap().as_deref(), Some(second.1));
     }
 }

@@ -73,6 +73,33 @@ async fn what_was_acknowledged_is_submitted_after_a_crash_and_once_decided_never
 }
 
 #[tokio::test]
+async fn data_that_the_power_took_from_the_blobs_comes_from_the_journal() {
+    let place = Place::new(1 << 20);
+    let (observatory, mut submitted) = place.start();
+    let (first, data) = observe(1);
+    let (second, ended) = observe(2);
+    let mut long = observe(3);
+    long.1 = vec![b'3'; WITH_DATA_BYTES_MAX + 1];
+    long.0.data = BlobRef::of(&long.1);
+    observatory.accept(first.clone(), data.clone()).await.unwrap();
+    observatory.accept(second.clone(), ended.clone()).await.unwrap();
+    observatory.accept(long.0.clone(), long.1.clone()).await.unwrap();
+    next(&mut submitted).await;
+    observatory.fates(vec![(second.clone(), Fate::Done)]);
+    let bytes = fs::read(place.journal()).unwrap();
+    let holds = |data: &[u8]| bytes.windows(data.len()).any(|window| window == data);
+    assert!(holds(&data) && holds(&ended) && !holds(&long.1), "long data lasts where it is");
+
+    // Another life, on a disk without the blobs.
+    let bare = Place::new(1 << 20);
+    fs::write(bare.journal(), bytes).unwrap();
+    let (_again, _resubmitted) = bare.start();
+    for (observe, data) in [(first, data), (second, ended)] {
+        assert_eq!(bare.blobs.get_of(&[], &observe.data.hash).unwrap(), Some(data));
+    }
+}
+
+#[tokio::test]
 async fn a_lost_observation_is_submitted_again_until_it_is_committed() {
     let place = Place::new(1_000);
     let (observatory, mut submitted) = place.start();

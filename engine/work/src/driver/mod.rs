@@ -112,9 +112,6 @@ pub enum WorkFault {
     /// The same, of a task in the sandbox.
     #[error("a task in the sandbox stopped")]
     Panicked(#[from] Panicked),
-    /// The system gives no threads.
-    #[error("the worker's threads could not be started")]
-    Threads(#[source] std::io::Error),
 }
 
 /// Works until `stop` is done, or until no more blocks can come.
@@ -236,7 +233,7 @@ impl<L: LedgerAccess> Driver<L> {
         let records = records.map_err(WorkFault::Journal)?;
         let files = Arc::new(Files::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs)));
         let steps = Steps::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs));
-        let (pool, ended) = Pool::start(machine.short_at_once()).map_err(WorkFault::Threads)?;
+        let (pool, ended) = Pool::new(machine.short_at_once());
         let mut driver = Self {
             outbox: Outbox::new(config, node, height, nonce),
             work: Arc::new(Tasks { ports: ports.clone(), files: Arc::clone(&files), steps }),

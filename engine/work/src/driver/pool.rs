@@ -1,4 +1,4 @@
-//! Threads that compute: the sandbox's short tasks, one after another, without a thread being woken for each.
+//! Threads that compute: the sandbox's short tasks, one after another, without one being woken for each.
 //!
 //! ```text
 //!   Driver ──put──► line ──► thread ─┐
@@ -10,13 +10,12 @@
 //!
 //! - Bounds: the machine's places bound the line.
 //! - Errors: what panics ends as [`Panicked`], and its thread goes on.
-//! - Invariant: as many threads as the node does short tasks at once; they end when the pool is dropped, each
-//!   after what it is doing.
+//! - Invariant: no more threads are at work than the node does short tasks at once. When the pool is dropped,
+//!   each ends after what it is doing.
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -29,85 +28,61 @@ type Task<T> = Box<dyn FnOnce() -> T + Send>;
 
 struct State<T> {
     line: VecDeque<Task<T>>,
-    sleeping: usize,
-    closed: bool,
-}
-
-struct Shared<T> {
-    state: Mutex<State<T>>,
-    changed: Condvar,
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next task; `None` if there will be none.
-    fn next(&self) -> Option<Task<T>> {
-        let mut state = self.lock();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(task) = state.line.pop_front() {
-                return Some(task);
-            }
-            state.sleeping += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.sleeping -= 1;
-        }
-    }
+    /// How many threads take from the line.
+    at_work: usize,
 }
 
 /// See the module.
 pub(super) struct Pool<T> {
-    shared: Arc<Shared<T>>,
+    state: Arc<Mutex<State<T>>>,
+    threads: usize,
+    ended: mpsc::UnboundedSender<Result<T, Panicked>>,
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// Starts the threads; what has ended arrives at the receiver.
-    pub(super) fn start(
-        threads: usize,
-    ) -> io::Result<(Self, mpsc::UnboundedReceiver<Result<T, Panicked>>)> {
-        let state = State { line: VecDeque::new(), sleeping: 0, closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let pool = Self { shared };
+    /// With at most as many threads at work; what has ended arrives at the receiver.
+    pub(super) fn new(threads: usize) -> (Self, mpsc::UnboundedReceiver<Result<T, Panicked>>) {
         let (sender, ended) = mpsc::unbounded_channel();
-        for _ in 0..threads.max(1) {
-            let (shared, sender) = (Arc::clone(&pool.shared), sender.clone());
-            let work = move || {
-                while let Some(task) = shared.next() {
-                    let result = catch_unwind(AssertUnwindSafe(task)).map_err(|_| Panicked);
-                    if sender.send(result).is_err() {
-                        return; // the driver has ended
-                    }
-                }
-            };
-            std::thread::Builder::new().name("tasks".into()).spawn(work)?;
-        }
-        Ok((pool, ended))
+        let state = State { line: VecDeque::new(), at_work: 0 };
+        (Self { state: Arc::new(Mutex::new(state)), threads: threads.max(1), ended: sender }, ended)
     }
 
-    /// Puts a task in line.
+    /// Puts a task in line. To be called within the runtime, whose threads for blocking work are used.
     pub(super) fn put(&self, task: impl FnOnce() -> T + Send + 'static) {
-        let mut state = self.shared.lock();
+        let mut state = lock(&self.state);
         state.line.push_back(Box::new(task));
-        let wake = state.sleeping > 0;
-        drop(state);
-        if wake {
-            self.shared.changed.notify_one();
+        if state.at_work == self.threads {
+            return;
         }
+        state.at_work += 1;
+        drop(state);
+        let (state, ended) = (Arc::clone(&self.state), self.ended.clone());
+        tokio::task::spawn_blocking(move || {
+            while let Some(task) = next(&state) {
+                let result = catch_unwind(AssertUnwindSafe(task)).map_err(|_| Panicked);
+                ended.send(result).ok(); // the driver may have ended
+            }
+        });
     }
+}
+
+/// The next task; without one, the thread is at work no more.
+fn next<T>(state: &Mutex<State<T>>) -> Option<Task<T>> {
+    let mut state = lock(state);
+    let task = state.line.pop_front();
+    if task.is_none() {
+        state.at_work -= 1;
+    }
+    task
+}
+
+fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Drop for Pool<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.closed = true;
-        state.line.clear();
-        drop(state);
-        self.shared.changed.notify_all();
+        lock(&self.state).line.clear();
     }
 }
 
@@ -119,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_task_ends_once_and_one_that_panics_takes_no_other_with_it() {
-        let (pool, mut ended) = Pool::start(2).expect("threads can be started");
+        let (pool, mut ended) = Pool::new(2);
         for n in 0..100_u32 {
             pool.put(move || {
                 assert_ne!(n, 50, "this one panics");
@@ -135,6 +110,6 @@ mod tests {
         }
         assert_eq!((done.len(), panicked), (99, 1));
         drop(pool);
-        assert!(ended.recv().await.is_none(), "the threads have ended");
+        assert!(ended.recv().await.is_none(), "nobody is at work any more");
     }
 }

@@ -26,7 +26,7 @@ mod needs;
 use std::collections::{BTreeMap, BTreeSet};
 
 use althing_ledger::{Execution, Origin, Phase};
-use althing_types::{Address, Answer, Claim, Hash, Operation, Reveal, Seal, TimeMs};
+use althing_types::{Address, Answer, Claim, Hash, Operation, Reveal, Seal, TimeMs, Verification};
 use fetching::{Ask, Missing};
 use foreseen::Foreseen;
 use lane::Lane;
@@ -456,11 +456,12 @@ impl Machine {
         effects.push(Effect::Keep(finished));
     }
 
-    /// What the sandbox gives it gives again, and an open answer contradicts no seal: after a crash the
-    /// task is run anew.
+    /// What the sandbox gives without chance it gives again, and an open answer contradicts no seal: after
+    /// a crash the task is run anew.
     fn is_remembered(&self, id: &JobId) -> bool {
-        let Some(job) = self.jobs.get(id) else { return true };
-        !(job.execution.is_owed_by(&self.node) && self.is_inside(&job.execution.service))
+        let Some(Job { execution, .. }) = self.jobs.get(id) else { return true };
+        let repeats = execution.verification == Verification::Deterministic;
+        !(repeats && execution.is_owed_by(&self.node) && self.is_inside(&execution.service))
     }
 
     fn is_inside(&self, service: &Hash) -> bool {

@@ -64,7 +64,7 @@ fn short_tasks_have_room_beside_as_many_long_ones_as_fit() {
 }
 
 /// Executions in which node 0 is assigned, as a block shows them, without any node working.
-fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>) {
+pub(crate) fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>) {
     let mut world = World::new(
         (0..2)
             .map(|_| -> Box<dyn Fn() -> Box<dyn althing_work::Conduct>> {
@@ -80,7 +80,7 @@ fn assigned(count: usize, task: &str) -> (World, Vec<althing_ledger::Execution>)
     (world, executions)
 }
 
-fn job_of(execution: &althing_ledger::Execution) -> JobId {
+pub(crate) fn job_of(execution: &althing_ledger::Execution) -> JobId {
     JobId { execution: execution.id, round: execution.round }
 }
 
@@ -179,18 +179,18 @@ fn a_job_with_more_time_asks_on_when_that_of_another_is_over() {
     assert_eq!(ran(&effects), [jobs[1]]);
 }
 
-fn machine(limits: LaneLimits) -> Machine {
+pub(crate) fn machine(limits: LaneLimits) -> Machine {
     let config = althing_work::Config { short: limits, long: limits, ..CONFIG };
     Machine::new(config, node_address(0), secret(0))
 }
 
-fn step(machine: &mut Machine, input: Input) -> Vec<Effect> {
+pub(crate) fn step(machine: &mut Machine, input: Input) -> Vec<Effect> {
     let mut effects = Vec::new();
     machine.step(input, &mut effects);
     effects
 }
 
-fn ran(effects: &[Effect]) -> Vec<JobId> {
+pub(crate) fn ran(effects: &[Effect]) -> Vec<JobId> {
     effects
         .iter()
         .filter_map(|effect| match effect {

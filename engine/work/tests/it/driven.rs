@@ -12,7 +12,7 @@ use althing_types::{
     Address, Amount, BlobRef, EndpointId, Hash, Height, Operation, SignedTransaction, TimeMs,
     Transfer,
 };
-use althing_work::driver::{Ports, WorkFault, drive};
+use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
 use althing_work::port::{
     Blobs, BoxFuture, Journal, LedgerAccess, Newest, NoPrograms, PortError, Submit, Unobserved,
 };
@@ -21,7 +21,9 @@ use althing_work::{Config, Machine, News, Record, duty, work};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::world::{BLOCK_MS, CONFIG, Signer, World, honest, node_address, right, runtime, secret};
+use crate::world::{
+    BLOCK_MS, CONFIG, Signer, World, honest, node_address, open_executions, right, runtime, secret,
+};
 
 type Files = Arc<Mutex<BTreeMap<Hash, Vec<u8>>>>;
 
@@ -111,6 +113,7 @@ struct Driven {
     runtime: Arc<TableRuntime>,
     news: broadcast::Sender<Arc<News>>,
     requests: mpsc::Sender<Operation>,
+    opens: mpsc::Sender<OpenBlock>,
     stop: Option<oneshot::Sender<()>>,
     driver: JoinHandle<Result<(), WorkFault>>,
 }
@@ -128,6 +131,7 @@ impl Driven {
         let (news, heard) = broadcast::channel(room_for_news);
         let (stop, stopped) = oneshot::channel();
         let (requests, asked) = mpsc::channel(1);
+        let (opens, opened) = mpsc::channel(1);
         let runtime = Arc::new(runtime(0));
         let ports = Ports {
             ledger: Arc::new(chain.clone()),
@@ -142,11 +146,10 @@ impl Driven {
         let machine = Machine::new(config, node_address(0), secret(0));
         let driver = tokio::spawn(async move {
             let stop = async { stopped.await.unwrap_or(()) };
-            let (_open, opened) = mpsc::channel(1);
             drive(machine, World::outbox_config(), ports, heard, asked, opened, stop).await
         });
         let stop = Some(stop);
-        Self { world, chain, pool, here, elsewhere, runtime, news, requests, stop, driver }
+        Self { world, chain, pool, here, elsewhere, runtime, news, requests, opens, stop, driver }
     }
 
     /// One block. The driver's files, state and news follow.
@@ -295,4 +298,33 @@ async fn a_node_that_has_enough_short_tasks_brings_nothing_new() {
     assert!(driven.has_given(), "it was never brought");
     driven.settle(&ids).await;
     driven.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_builds_a_block_is_told_once_its_answers_are_submitted() {
+    let mut driven = Driven::new(Arc::new(MemoryJournal::default()), 64);
+    let ids = driven.world.call("total", 3, &INPUTS);
+    driven.settle(&ids).await; // the service is ready
+    driven.world.call("total", 3, &["e"]);
+    driven.world.pass();
+    driven.world.pass();
+    *locked(&driven.elsewhere) = driven.world.all_files();
+    let executions = open_executions(&driven.world.state, &node_address(0));
+    let [mut owed]: [_; 1] = executions.try_into().expect("one is open");
+    owed.checkers = 0;
+    owed.members.retain(|member| member.node == node_address(0));
+    let (height, time) = (owed.changed.next(), owed.due);
+    let id = owed.id;
+    owed.due = owed.due.after(60_000);
+    let (answered, told) = std::sync::mpsc::sync_channel(1);
+    let executions = vec![owed];
+    let open = OpenBlock { height, time, executions, alone: true, answered };
+    driven.opens.send(open).await.expect("the driver runs");
+    tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_secs(60)))
+        .await
+        .expect("no panic")
+        .expect("it is told");
+    let sent = locked(&driven.pool.0);
+    let is_answer = |operation: &Operation| matches!(operation, Operation::Answer(answer) if answer.execution == id);
+    assert!(sent.iter().any(|signed| signed.transaction.operations.iter().any(is_answer)));
 }

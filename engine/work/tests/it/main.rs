@@ -4,6 +4,7 @@ mod behaviour;
 mod bounds;
 mod crashes;
 mod driven;
+mod foreseen;
 mod steps;
 
 mod world;

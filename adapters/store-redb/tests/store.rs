@@ -430,7 +430,7 @@ fn a_height_too_large_for_the_log_is_a_checkpoint_with_all_before_it() {
     assert!(disk.view()[1].len() <= 8 << 20, "the log is bounded");
     let again = Power::with_files(disk.view(), None).open(64).unwrap();
     assert_eq!(again.tip().unwrap(), Some(tip(4)));
-    assert_eq!(again.read(b"large").unwrap().map(|value| value.len()), Some(5 << 20));
+    assert_eq!(again.read(b"large").unwrap().map(|value| value.len()), Some(9 << 20));
     assert_eq!(again.decided(Height(4)).unwrap().unwrap().block, block);
     assert!(again.decided(Height(3)).unwrap().is_some());
 }

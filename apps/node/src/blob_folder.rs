@@ -143,9 +143,9 @@ impl BlobFolder {
     }
 
     /// Makes durable whatever is here.
-    pub(crate) fn settle(&self) -> Result<(), BlobError> {
-        let settled = self.small.settle();
-        settled.map_err(|source| BlobError::Io { operation: "settling", source })
+    pub(crate) fn flush(&self) -> Result<(), BlobError> {
+        let flushed = self.small.flush();
+        flushed.map_err(|source| BlobError::Io { operation: "flushing", source })
     }
 
     /// Whether a blob is there.

@@ -84,7 +84,7 @@ struct Writer {
     /// Length of the file.
     end: u64,
     /// How much of it survives a loss of power.
-    settled: u64,
+    flushed: u64,
     /// When the file was begun.
     begun: SystemTime,
     failed: bool,
@@ -93,11 +93,11 @@ struct Writer {
 impl Writer {
     /// Goes on in a new segment.
     fn turn(&mut self, folder: &Path) -> io::Result<()> {
-        self.settle()?;
+        self.flush()?;
         let segment = self.segment + 1;
         let file = File::create_new(segment_path(folder, segment))?;
         File::open(folder)?.sync_all()?;
-        *self = Self { segment, file, end: 0, settled: 0, begun: of_files(), failed: false };
+        *self = Self { segment, file, end: 0, flushed: 0, begun: of_files(), failed: false };
         Ok(())
     }
 
@@ -110,15 +110,15 @@ impl Writer {
     }
 
     /// Makes durable what was written.
-    fn settle(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write failed"));
         }
-        if self.settled < self.end {
+        if self.flushed < self.end {
             let synced = self.file.sync_data();
             self.failed = synced.is_err();
             synced?;
-            self.settled = self.end;
+            self.flushed = self.end;
         }
         Ok(())
     }
@@ -129,15 +129,15 @@ impl Writer {
 pub(crate) enum Lasts {
     /// When the call returns.
     AtOnce,
-    /// When what is here was settled, or something that lasts at once is kept. Until then whoever names
+    /// When what is here was flushed, or something that lasts at once is kept. Until then whoever names
     /// it must be able to keep it again.
-    OnceSettled,
+    OnceFlushed,
 }
 
 /// What may be lost with the power: one that is longer than all the rest may be is alone.
-const UNSETTLED_BYTES_MAX: u64 = 1 << 20;
+const UNFLUSHED_BYTES_MAX: u64 = 1 << 20;
 /// What is looked at as a whole after a start.
-const DOUBTFUL_BYTES: u64 = UNSETTLED_BYTES_MAX + (HEAD_BYTES + SMALL_BYTES_MAX) as u64;
+const DOUBTFUL_BYTES: u64 = UNFLUSHED_BYTES_MAX + (HEAD_BYTES + SMALL_BYTES_MAX) as u64;
 
 /// A folder of segments.
 pub(crate) struct BlobLog {
@@ -242,7 +242,7 @@ impl BlobLog {
         File::open(folder)?.sync_all()?;
         let metadata = file.metadata()?;
         let begun = metadata.created().or_else(|_| metadata.modified())?;
-        let writer = Mutex::new(Writer { segment, file, end, settled: 0, begun, failed: false });
+        let writer = Mutex::new(Writer { segment, file, end, flushed: 0, begun, failed: false });
         let (recent, aging) = (Recent::default(), BTreeSet::new());
         let state = Mutex::new(State { places, recent, aging });
         Ok((Self { folder: folder.to_owned(), key_of, state, writer }, used))
@@ -363,9 +363,9 @@ impl BlobLog {
         writer.failed |= written.is_err();
         let places = written?;
         match lasts {
-            // What was there already may not have been settled either.
-            Lasts::AtOnce => writer.settle()?,
-            Lasts::OnceSettled => {}
+            // What was there already may not have been flushed either.
+            Lasts::AtOnce => writer.flush()?,
+            Lasts::OnceFlushed => {}
         }
         let segment = writer.segment;
         drop(writer);
@@ -378,8 +378,8 @@ impl BlobLog {
     }
 
     /// Makes durable whatever is here.
-    pub(crate) fn settle(&self) -> io::Result<()> {
-        lock(&self.writer).settle()
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        lock(&self.writer).flush()
     }
 
     /// Adds blobs, those with few bytes in one go.
@@ -391,10 +391,10 @@ impl BlobLog {
         let mut places = Vec::with_capacity(blobs.len());
         for (hash, bytes) in blobs {
             let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-            let unsettled = writer.end - writer.settled + together.len() as u64;
-            if unsettled + HEAD_BYTES as u64 + u64::from(length) > UNSETTLED_BYTES_MAX {
+            let unflushed = writer.end - writer.flushed + together.len() as u64;
+            if unflushed + HEAD_BYTES as u64 + u64::from(length) > UNFLUSHED_BYTES_MAX {
                 writer.add(&mut together)?;
-                writer.settle()?;
+                writer.flush()?;
             }
             together.extend_from_slice(&head(hash, length));
             places.push((writer.end + together.len() as u64, length));
@@ -534,26 +534,26 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_settled_is_there_and_settles_with_whatever_lasts_at_once() {
+    fn what_is_not_flushed_is_there_and_is_flushed_with_whatever_lasts_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
-        let unsettled = |log: &BlobLog| {
+        let unflushed = |log: &BlobLog| {
             let writer = lock(&log.writer);
-            writer.end - writer.settled
+            writer.end - writer.flushed
         };
-        log.keep(&[named(b"first")], Lasts::OnceSettled).unwrap();
+        log.keep(&[named(b"first")], Lasts::OnceFlushed).unwrap();
         assert_eq!(log.get(&named(b"first").0).unwrap().as_deref(), Some(&b"first"[..]));
-        assert!(unsettled(&log) > 0);
+        assert!(unflushed(&log) > 0);
         log.keep(&[], Lasts::AtOnce).unwrap();
-        assert_eq!(unsettled(&log), 0, "whoever keeps what is there already may rely on it");
-        log.keep(&[named(b"second")], Lasts::OnceSettled).unwrap();
-        log.settle().unwrap();
-        assert_eq!(unsettled(&log), 0);
+        assert_eq!(unflushed(&log), 0, "whoever keeps what is there already may rely on it");
+        log.keep(&[named(b"second")], Lasts::OnceFlushed).unwrap();
+        log.flush().unwrap();
+        assert_eq!(unflushed(&log), 0);
         let large = vec![7; SMALL_BYTES_MAX];
         let many: Vec<Vec<u8>> = (0..200_u8).map(|n| [&[n], &large[1..]].concat()).collect();
         let many: Vec<(Hash, &[u8])> = many.iter().map(|bytes| named(bytes)).collect();
-        log.keep(&many, Lasts::OnceSettled).unwrap();
-        assert!(unsettled(&log) <= UNSETTLED_BYTES_MAX, "{}", unsettled(&log));
+        log.keep(&many, Lasts::OnceFlushed).unwrap();
+        assert!(unflushed(&log) <= UNFLUSHED_BYTES_MAX, "{}", unflushed(&log));
         assert!(many.iter().all(|(hash, bytes)| log.get(hash).unwrap().as_deref() == Some(*bytes)));
         drop(log);
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
@@ -565,7 +565,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (named(b"first"), named(b"second"));
         let (log, _) = BlobLog::open(folder.path(), key_of).unwrap();
-        log.keep(&[first, second], Lasts::OnceSettled).unwrap();
+        log.keep(&[first, second], Lasts::OnceFlushed).unwrap();
         drop(log);
         let path = segment_path(folder.path(), 0);
         let mut bytes = fs::read(&path).unwrap();

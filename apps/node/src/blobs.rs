@@ -166,13 +166,13 @@ impl BlobStore {
         self.shelve(Shelf::Open, blobs, Lasts::AtOnce)
     }
 
-    /// As [`put_all`](Self::put_all), for whoever can put them again until they are settled.
+    /// As [`put_all`](Self::put_all), for whoever can put them again until they are flushed.
     ///
     /// # Errors
     ///
     /// As [`put_all`](Self::put_all).
-    pub(crate) fn put_unsettled(&self, blobs: &[&[u8]]) -> Result<(), BlobError> {
-        self.shelve(Shelf::Open, blobs, Lasts::OnceSettled)
+    pub(crate) fn put_unflushed(&self, blobs: &[&[u8]]) -> Result<(), BlobError> {
+        self.shelve(Shelf::Open, blobs, Lasts::OnceFlushed)
     }
 
     /// Makes durable whatever is here.
@@ -180,9 +180,9 @@ impl BlobStore {
     /// # Errors
     ///
     /// [`BlobError::Io`] if the disk refuses.
-    pub(crate) fn settle(&self) -> Result<(), BlobError> {
-        self.open.settle()?;
-        self.closed.settle()
+    pub(crate) fn flush(&self) -> Result<(), BlobError> {
+        self.open.flush()?;
+        self.closed.flush()
     }
 
     /// Keeps several. What is open is not closed by being kept again.
@@ -216,7 +216,7 @@ impl BlobStore {
             fresh.iter().map(|(_, key, body)| (*key, body.as_slice())).collect();
         self.closed.keep(&bodies, lasts)?;
         if lasts == Lasts::AtOnce && fresh.len() < blobs.len() {
-            self.open.settle()?; // the others are there, but perhaps not for long
+            self.open.flush()?; // the others are there, but perhaps not for long
         }
         let mut owners = self.owners();
         for (hash, _, _) in &fresh {

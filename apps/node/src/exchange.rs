@@ -205,12 +205,12 @@ impl Blobs for Exchange {
         self.keep_produced(outputs, Lasts::AtOnce)
     }
 
-    fn keep_outputs_unsettled(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
-        self.keep_produced(outputs, Lasts::OnceSettled)
+    fn keep_outputs_unflushed(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        self.keep_produced(outputs, Lasts::OnceFlushed)
     }
 
-    fn settle(&self) -> Result<(), PortError> {
-        self.store.settle().map_err(failed("settling outputs"))
+    fn flush(&self) -> Result<(), PortError> {
+        self.store.flush().map_err(failed("flushing outputs"))
     }
 
     fn keep_fetched(&self, execution: &Hash, bytes: &[u8]) -> Result<(), PortError> {

@@ -315,7 +315,7 @@ impl Writing {
         if !long.is_empty() {
             self.blobs.put_all(&long)?;
         }
-        self.blobs.put_unsettled(&short)?;
+        self.blobs.put_unflushed(&short)?;
         entries.extend(accepted.iter().map(|(observe, data)| {
             if data.len() <= WITH_DATA_BYTES_MAX {
                 Entry::AcceptedWith(observe.clone(), data.clone())
@@ -364,8 +364,8 @@ impl Writing {
             let refused = line.all_refused().map(|(event, why)| Entry::Refused(event, why));
             refused.chain(line.durable().cloned().map(Entry::Accepted)).collect()
         };
-        // The data of those that have ended is in the old journal only, as far as it has not settled.
-        self.blobs.settle().map_err(io::Error::other)?;
+        // The data of those that have ended is in the old journal only, as far as it is not flushed.
+        self.blobs.flush().map_err(io::Error::other)?;
         self.journal.rewrite(&entries)
     }
 }

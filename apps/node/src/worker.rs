@@ -134,8 +134,8 @@ impl OwnWork for Bench {
         }
     }
 
-    fn settle(&self) -> Result<(), Fault> {
-        self.exchange.settle().map_err(|error| {
+    fn flush(&self) -> Result<(), Fault> {
+        self.exchange.flush().map_err(|error| {
             // The same page as for the worker's journal: what to do is the same.
             Fault::new("making outputs durable", error).with_code("NOD-0006")
         })

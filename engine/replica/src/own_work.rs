@@ -30,5 +30,5 @@ pub trait OwnWork: Send + Sync {
     /// # Errors
     ///
     /// A [`Fault`] if that cannot be: the block must not go out.
-    fn settle(&self) -> Result<(), Fault>;
+    fn flush(&self) -> Result<(), Fault>;
 }

@@ -452,7 +452,7 @@ impl Application for Replica {
             Some(own_work) => {
                 let mut answers = Answers::new(&*own_work, &building);
                 let built = building.build(&mut |owed| answers.to(owed, shared))?;
-                own_work.settle()?;
+                own_work.flush()?;
                 built
             }
             None => building.build(&mut |_| Vec::new())?,

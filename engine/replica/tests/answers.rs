@@ -31,7 +31,7 @@ enum Doing {
     /// It answers, and takes its time.
     TakesLong,
     /// Its outputs cannot be made durable.
-    CannotSettle,
+    CannotFlush,
 }
 
 struct Worker {
@@ -76,9 +76,9 @@ impl OwnWork for Worker {
         self.owed.lock().unwrap().push(owed);
     }
 
-    fn settle(&self) -> Result<(), Fault> {
+    fn flush(&self) -> Result<(), Fault> {
         match self.doing {
-            Doing::CannotSettle => Err(Fault::new("making outputs durable", "the disk is full")),
+            Doing::CannotFlush => Err(Fault::new("making outputs durable", "the disk is full")),
             Doing::Answers | Doing::AsksOn | Doing::TakesLong => Ok(()),
         }
     }
@@ -196,7 +196,7 @@ fn a_block_waits_for_answers_only_so_long() {
 
 #[test]
 fn a_block_whose_outputs_are_not_durable_does_not_go_out() {
-    let stage = Stage::new(1, Doing::CannotSettle);
+    let stage = Stage::new(1, Doing::CannotFlush);
     assert_eq!(stage.propose().unwrap_err().operation, "making outputs durable");
     assert!(stage.store.proposals().unwrap().is_empty());
 }

@@ -40,6 +40,8 @@ pub struct OutboxConfig {
     pub bytes_max: usize,
     /// Most transactions in flight.
     pub in_flight_max: usize,
+    /// The same while a block is open for them: they are not in flight for long.
+    pub hurried_max: usize,
     /// Most operations in line.
     pub queue_max: usize,
     /// How many blocks a transaction has to get in.
@@ -63,7 +65,8 @@ impl OutboxConfig {
             chain,
             operations_max: 256,
             bytes_max,
-            in_flight_max: 16,
+            in_flight_max: 4,
+            hurried_max: 16,
             queue_max: 16_384,
             lifetime: 64,
             resend_ms: 2_000,
@@ -243,9 +246,11 @@ impl Outbox {
     fn may_form(&self, now_ms: u64) -> bool {
         let Some(first) = self.queue.front() else { return false };
         let in_flight = self.in_flight.len();
+        if self.hurried {
+            return in_flight < self.config.hurried_max;
+        }
         in_flight < self.config.in_flight_max
             && (in_flight == 0
-                || self.hurried
                 || self.queue.len() >= self.config.operations_max
                 || now_ms.saturating_sub(first.since_ms) >= self.config.gather_ms)
     }

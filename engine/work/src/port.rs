@@ -57,12 +57,12 @@ pub trait Blobs: Send + Sync + 'static {
         outputs.iter().try_for_each(|output| self.keep(output.bytes))
     }
 
-    /// As [`keep_outputs`](Self::keep_outputs), but durable only after [`settle`](Self::settle).
+    /// As [`keep_outputs`](Self::keep_outputs), but durable only after [`flush`](Self::flush).
     ///
     /// # Errors
     ///
     /// As [`keep_outputs`](Self::keep_outputs).
-    fn keep_outputs_unsettled(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+    fn keep_outputs_unflushed(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
         self.keep_outputs(outputs)
     }
 
@@ -71,7 +71,7 @@ pub trait Blobs: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`PortError`] if the disk refuses.
-    fn settle(&self) -> Result<(), PortError> {
+    fn flush(&self) -> Result<(), PortError> {
         Ok(())
     }
 

@@ -73,12 +73,12 @@ pub fn write<L>(ports: &Ports<L>, batch: Batch) -> Result<Vec<Input>, PortError>
 /// Stores outputs, together if that works and else one by one; tells which ones are stored.
 fn store<L>(ports: &Ports<L>, finished: Vec<Finished>) -> Vec<(Finished, bool)> {
     let of = |later: bool| -> Vec<Produced<'_>> {
-        let kept = finished.iter().filter(|finished| finished.settled_later == later);
+        let kept = finished.iter().filter(|finished| finished.flushed_later == later);
         kept.filter_map(Finished::produced).collect()
     };
     let (now, later) = (of(false), of(true));
     let together = (now.is_empty() || ports.blobs.keep_outputs(&now).is_ok())
-        && (later.is_empty() || ports.blobs.keep_outputs_unsettled(&later).is_ok());
+        && (later.is_empty() || ports.blobs.keep_outputs_unflushed(&later).is_ok());
     let alone = |finished: &Finished| {
         let Some(output) = finished.produced() else { return true };
         let stored = ports.blobs.keep_outputs(&[output]);

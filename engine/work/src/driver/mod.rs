@@ -187,7 +187,7 @@ pub struct OpenBlock {
     pub time: TimeMs,
     /// Executions whose answer this node alone owes, as they are in the block so far.
     pub executions: Vec<Execution>,
-    /// No other node proposes blocks: outputs are settled before the block goes out.
+    /// No other node proposes blocks: outputs are flushed before the block goes out.
     pub alone: bool,
     /// Told when what can be answered at once has been submitted.
     pub answered: SyncSender<()>,
@@ -477,7 +477,7 @@ impl<L: LedgerAccess> Driver<L> {
             let written = self.to_keep.records.is_empty();
             let ended = if written { std::mem::take(&mut self.to_keep.ended) } else { Vec::new() };
             let batch = Batch { records, ended };
-            let waits = |finished: &Finished| finished.remember || !finished.settled_later;
+            let waits = |finished: &Finished| finished.remember || !finished.flushed_later;
             if batch.records.len() > KEEP_AT_ONCE_MAX || batch.records.iter().any(waits) {
                 let ports = self.ports.clone();
                 self.keeper.spawn_blocking(move || write(&ports, batch));

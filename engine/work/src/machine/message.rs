@@ -209,9 +209,9 @@ pub struct Finished {
     /// Whether the record has to survive a crash: what is answered openly from the sandbox would be
     /// answered the same again.
     pub remember: bool,
-    /// Whether the output may last only once it is settled, as it is before the block goes out whose answers
+    /// Whether the output may last only once it is flushed, as it is before the block goes out whose answers
     /// name it.
-    pub settled_later: bool,
+    pub flushed_later: bool,
     /// The applications whose payloads the output may tell of: that of the step, and those that use
     /// it as a task or are used. None for a call.
     pub applications: Vec<Hash>,

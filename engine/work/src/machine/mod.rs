@@ -450,9 +450,9 @@ impl Machine {
         self.keeping.insert(id, finding.claim);
         let (output, remember) = (finding.output, self.is_remembered(&id));
         let known = self.jobs.get(&id).filter(|_| output.is_some());
-        let settled_later = known.is_some_and(|job| job.foreseen) && self.foreseen.alone;
+        let flushed_later = known.is_some_and(|job| job.foreseen) && self.foreseen.alone;
         let applications = known.map(|job| applications(&job.execution)).unwrap_or_default();
-        let finished = Finished { record, output, remember, settled_later, applications };
+        let finished = Finished { record, output, remember, flushed_later, applications };
         effects.push(Effect::Keep(finished));
     }
 

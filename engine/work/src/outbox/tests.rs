@@ -26,6 +26,7 @@ fn config() -> OutboxConfig {
         operations_max: 3,
         bytes_max: 32 << 10,
         in_flight_max: 2,
+        hurried_max: 4,
         queue_max: 8,
         lifetime: 10,
         resend_ms: 1_000,
@@ -67,6 +68,25 @@ fn operations_gather_while_others_are_in_flight() {
     assert_eq!(second[0].transaction.operations, [seal(2), seal(3)]);
     assert_eq!(second[0].transaction.nonce, Nonce(8));
     assert!(!second[0].transaction.atomic);
+}
+
+#[test]
+fn nothing_gathers_for_a_block_that_is_open_once() {
+    let mut outbox = outbox();
+    let mut receipts = Vec::new();
+    for n in 1..=4 {
+        push(&mut outbox, n, n);
+        outbox.hurry();
+        let sent = outbox.outgoing(0, &Signer);
+        assert_eq!(sent.len(), 1, "operation {n}");
+        receipts.push(receipt(&sent[0], vec![OperationResult::Done]));
+    }
+    push(&mut outbox, 5, 5);
+    outbox.hurry();
+    assert_eq!(outbox.outgoing(0, &Signer), [], "as many are in flight as may be");
+    assert_eq!(outbox.committed(Height(101), Some(Nonce(10)), &receipts[..3], 0).len(), 3);
+    assert_eq!(outbox.outgoing(1, &Signer), [], "nothing is in a hurry any more");
+    assert_eq!(outbox.outgoing(5, &Signer).len(), 1);
 }
 
 #[test]

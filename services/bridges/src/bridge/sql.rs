@@ -3,7 +3,8 @@
 //! Settings: `{"url": "sqlite:shop.db" | "postgres://…", "tables": ["orders"], "watch": ["orders"]}`. Only
 //! the tables that are named can be written to; a watched one has a growing integer column `id`. An
 //! insert and its idempotency key are one transaction, so it happens exactly once. `verify` looks
-//! whether the row is still there, unchanged. The twin is a `SQLite` file of the bridge's own.
+//! whether the row that was asked for is still there, unchanged. A query reads, for 15 s and 2 MiB at
+//! most, on terms that end with it. The twin is a `SQLite` file of the bridge's own.
 
 mod postgres;
 mod sqlite;
@@ -21,6 +22,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Most rows of a query, and of one look at a watched table.
 const ROWS_MAX: usize = 1000;
 
+/// How long a query may take: less than the manifest's limit for the task.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Most that the rows of a query come to, in bytes: what the manifest lets an output have.
+const ROWS_BYTES_MAX: usize = 2 << 20;
+
 /// What one kind of database can do.
 #[async_trait]
 trait Database: Send + Sync + 'static {
@@ -31,12 +37,24 @@ trait Database: Send + Sync + 'static {
         row: &Map<String, Value>,
         key: &str,
     ) -> Result<i64, Failure>;
-    /// The row that was inserted under a key, if it is there, and the row as it was inserted.
-    async fn inserted(&self, key: &str) -> Result<Option<(Option<Value>, Value)>, Failure>;
+    /// What was inserted under a key.
+    async fn inserted(&self, key: &str) -> Result<Option<Inserted>, Failure>;
     /// Rows of a reading statement.
     async fn query(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Value>, Failure>;
     /// Rows of a table above an `id`, ascending.
     async fn after(&self, table: &str, id: i64) -> Result<Vec<(i64, Value)>, Failure>;
+}
+
+/// A row that was inserted under a key.
+struct Inserted {
+    table: String,
+    id: i64,
+    /// The row of the input; none if it was inserted before this was kept.
+    asked: Option<Value>,
+    /// The row as the database had it afterwards.
+    then: Value,
+    /// The row as it is now; none if it is gone.
+    now: Option<Value>,
 }
 
 /// Why a database did not do it.
@@ -130,10 +148,20 @@ impl Bridge for Sql {
         match (task.name.as_str(), answer.status.as_str()) {
             ("insert", "ok") => {
                 let key = answer.output.get("key").and_then(Value::as_str).unwrap_or_default();
-                match self.database.inserted(key).await? {
-                    None => invalid("no row was inserted under this key"),
-                    Some((None, _)) => invalid("the row is gone"),
-                    Some((Some(now), then)) if now != then => invalid("the row was changed"),
+                let Some(known) = self.database.inserted(key).await? else {
+                    return invalid("no row was inserted under this key");
+                };
+                let row = task.input.get("row");
+                // Another row that is still there would be no answer to this input.
+                if known.table != task.text("table")
+                    || answer.output.get("id").and_then(Value::as_i64) != Some(known.id)
+                    || known.asked.as_ref().is_some_and(|asked| row != Some(asked))
+                {
+                    return invalid("another row was inserted under this key");
+                }
+                match known.now {
+                    None => invalid("the row is gone"),
+                    Some(now) if now != known.then => invalid("the row was changed"),
                     Some(_) => valid,
                 }
             }

@@ -28,10 +28,17 @@ fn used(bridge: &Bridge, inbox: &Inbox, query: &str, parameters: &Value) {
 
     let verify = json!({ "key": "k1", "input": insert, "status": "ok", "output": first["output"] });
     assert_eq!(bridge.post("althing.verify", "insert", &verify).1["valid"], json!(true));
-    let mut forged = verify;
+    let mut forged = verify.clone();
     forged["output"]["key"] = json!("never");
     let (_, judged) = bridge.post("althing.verify", "insert", &forged);
     assert_eq!(judged["valid"], json!(false));
+    // Another row that is there and unchanged is no answer to this input.
+    for (at, wrong) in [("/input/row/customer", json!("eve")), ("/output/id", json!(77))] {
+        let mut lie = verify.clone();
+        *lie.pointer_mut(at).unwrap() = wrong;
+        let (_, judged) = bridge.post("althing.verify", "insert", &lie);
+        assert_eq!(judged["valid"], json!(false), "{at}");
+    }
 
     let events = inbox.wait(1);
     assert_eq!(
@@ -53,6 +60,45 @@ fn sqlite_inserts_once_queries_watches_and_verifies() {
     let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
     let query = "SELECT customer, total FROM orders WHERE customer = ?1";
     used(&bridge, &inbox, query, &json!(["ada"]));
+}
+
+#[test]
+fn no_query_of_a_stranger_changes_the_connection_leaves_the_file_or_holds_it_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let config = json!({
+        "url": format!("sqlite:{}", folder.path().join("shop.db").display()),
+        "create": "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, customer TEXT)",
+        "tables": ["orders"],
+    });
+    let other = folder.path().join("other.db");
+    std::fs::write(&other, "").unwrap();
+    let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
+    let ask = |key: &str, sql: &str| bridge.task("query", key, json!({ "sql": sql })).1;
+    let statements = [
+        "BEGIN".to_owned(),
+        "SAVEPOINT s".to_owned(),
+        format!("ATTACH DATABASE '{}' AS other", other.display()),
+        format!("ATTACH DATABASE '{}' AS made", folder.path().join("made.db").display()),
+        format!("VACUUM INTO '{}'", folder.path().join("made.db").display()),
+        "PRAGMA synchronous = OFF".to_owned(),
+        "SELECT zeroblob(900000000)".to_owned(),
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+            .to_owned(),
+    ];
+    for statement in &statements {
+        let said = ask(statement, statement);
+        assert_eq!(said["status"], "rejected", "{statement}: {said}");
+    }
+    assert!(!folder.path().join("made.db").exists());
+    assert_eq!(ask("p", "PRAGMA synchronous")["status"], "ok");
+    let row = json!({ "table": "orders", "row": { "customer": "ada" } });
+    let (code, answer) = bridge.task("insert", "i", row);
+    assert_eq!((code, &answer["status"]), (200, &json!("ok")), "{answer}");
+    assert_eq!(
+        ask("q", "SELECT customer FROM orders")["output"]["rows"],
+        json!([{ "customer": "ada" }])
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio_postgres::error::Severity;
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client, NoTls};
 
-use super::{Database, Failure, ROWS_MAX};
+use super::{Database, Failure, Inserted, QUERY_TIMEOUT, ROWS_BYTES_MAX, ROWS_MAX};
 
 pub(super) struct Postgres {
     url: String,
@@ -18,7 +18,8 @@ pub(super) struct Postgres {
 }
 
 const INSERTS: &str = "CREATE TABLE IF NOT EXISTS althing_inserts
-     (key TEXT PRIMARY KEY, name TEXT NOT NULL, id BIGINT NOT NULL, row JSONB NOT NULL)";
+     (key TEXT PRIMARY KEY, name TEXT NOT NULL, id BIGINT NOT NULL, row JSONB NOT NULL);
+     CREATE TABLE IF NOT EXISTS althing_asked (key TEXT PRIMARY KEY, row JSONB NOT NULL)";
 
 impl Postgres {
     pub(super) async fn open(url: &str, create: Option<&str>) -> Result<Self> {
@@ -97,36 +98,52 @@ impl Database for Postgres {
             )
             .await
             .map_err(failure)?;
+        transaction
+            .execute("INSERT INTO althing_asked (key, row) VALUES ($1, $2)", &[&key, &whole])
+            .await
+            .map_err(failure)?;
         transaction.commit().await.map_err(failure)?;
         Ok(id)
     }
 
-    async fn inserted(&self, key: &str) -> Result<Option<(Option<Value>, Value)>, Failure> {
+    async fn inserted(&self, key: &str) -> Result<Option<Inserted>, Failure> {
         let mut held = self.client().await?;
         let client = connected(&mut held)?;
-        let known = "SELECT name, id, row FROM althing_inserts WHERE key = $1";
+        let known = "SELECT name, id, althing_inserts.row, althing_asked.row
+             FROM althing_inserts LEFT JOIN althing_asked USING (key) WHERE key = $1";
         let Some(found) = client.query_opt(known, &[&key]).await.map_err(failure)? else {
             return Ok(None);
         };
-        let (table, id, then): (String, i64, Json<Value>) =
-            (found.get(0), found.get(1), found.get(2));
+        let (table, id): (String, i64) = (found.get(0), found.get(1));
+        let (then, asked): (Json<Value>, Option<Json<Value>>) = (found.get(2), found.get(3));
         let select = format!("SELECT to_jsonb({table}) FROM {table} WHERE id = $1::BIGINT");
         let now = client.query_opt(&select, &[&id]).await.map_err(failure)?;
-        Ok(Some((now.map(|row| row.get::<_, Json<Value>>(0).0), then.0)))
+        let now = now.map(|row| row.get::<_, Json<Value>>(0).0);
+        Ok(Some(Inserted { table, id, asked: asked.map(|asked| asked.0), then: then.0, now }))
     }
 
     async fn query(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Value>, Failure> {
         let mut held = self.client().await?;
         let client = connected(&mut held)?;
         let reading = client.build_transaction().read_only(true).start().await.map_err(failure)?;
+        // Strangers write the statement: without a limit it could hold the only connection for ever.
+        let limit = format!("SET LOCAL statement_timeout = {}", QUERY_TIMEOUT.as_millis());
+        reading.batch_execute(&limit).await.map_err(failure)?;
         // Parameters come as one JSON array, so that a statement casts them as it needs.
         let whole = Json(Value::Array(parameters.to_vec()));
         let limited = format!(
-            "WITH parameters AS (SELECT $1::JSONB AS p)
-             SELECT to_jsonb(found) FROM (SELECT * FROM ({statement}) AS asked LIMIT {ROWS_MAX}) AS found"
+            "WITH parameters AS (SELECT $1::JSONB AS p),
+                  found AS (SELECT * FROM ({statement}) AS asked LIMIT {ROWS_MAX}),
+                  sized AS (SELECT to_jsonb(found) AS row FROM found)
+             SELECT CASE WHEN (SELECT SUM(OCTET_LENGTH(row::TEXT)) FROM sized) <= {ROWS_BYTES_MAX}
+                    THEN row END FROM sized"
         );
         let rows = reading.query(&limited, &[&whole]).await.map_err(failure)?;
-        Ok(rows.iter().map(|row| row.get::<_, Json<Value>>(0).0).collect())
+        let rows = rows.iter().map(|row| row.get::<_, Option<Json<Value>>>(0).map(|row| row.0));
+        rows.collect::<Option<_>>().ok_or_else(|| {
+            let limit = ROWS_BYTES_MAX >> 20;
+            Failure::Statement(format!("the rows have more than {limit} MiB"))
+        })
     }
 
     async fn after(&self, table: &str, id: i64) -> Result<Vec<(i64, Value)>, Failure> {

@@ -3,7 +3,9 @@
 //! Settings: `{"hooks": {"shop": {"secret": "whsec_…"}, "open": {}}, "allow": ["api.example.org"]}`.
 //! A hook with a secret takes only posts that are signed by Standard Webhooks, not older than five
 //! minutes. An event's id is `webhook-id`, else `idempotency-key`, else the hash of the body, so a
-//! repeated delivery is the same event. The twin answers requests by itself, with what was sent.
+//! repeated delivery is the same event. A request that is more than a look, and whose answer is lost on
+//! the way, ends as `uncertain`: it is not sent again. The twin answers requests by itself, with what
+//! was sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ impl Http {
                 // A redirect could lead past the allow list.
                 .max_redirects(0)
                 .max_redirects_will_error(false)
+                // One that the host has closed meanwhile would make a fresh request uncertain.
+                .max_idle_connections(0)
                 .build()
                 .into()
         };
@@ -93,9 +97,11 @@ impl Bridge for Http {
         if !self.is_allowed(&uri) {
             return refused("the host is not on the allow list");
         }
-        if task.begun && method != "GET" && method != "HEAD" {
-            // It may have had its effect, and nobody can tell.
-            return Ok(Answer::new("uncertain", json!({})));
+        let looks_only = matches!(method, "GET" | "HEAD");
+        // It may have had its effect, and nobody can tell.
+        let uncertain = || Ok(Answer::new("uncertain", json!({})));
+        if task.begun && !looks_only {
+            return uncertain();
         }
         let body = task.input.get("body").map(Value::to_string);
         let request = axum::http::Request::builder()
@@ -106,9 +112,16 @@ impl Bridge for Http {
             .body(body.unwrap_or_default());
         let Ok(request) = request else { return refused("not a request") };
         let sent = tokio::task::spawn_blocking(move || send(&agent, request)).await;
-        let (code, body) = sent.map_err(|_| Trouble::Again("the thread panicked".to_owned()))??;
-        let status = if (200..300).contains(&code) { "ok" } else { "failed" };
-        Ok(Answer::new(status, json!({ "code": code, "body": body })))
+        match sent.unwrap_or_else(|_| Sent::Lost("the thread panicked".to_owned())) {
+            Sent::Answered { code, body } => {
+                let status = if (200..300).contains(&code) { "ok" } else { "failed" };
+                Ok(Answer::new(status, json!({ "code": code, "body": body })))
+            }
+            Sent::NotTaken(why) => Err(Trouble::Again(why)),
+            Sent::Lost(why) if looks_only => Err(Trouble::Again(why)),
+            Sent::Unreadable(why) if looks_only => Err(Trouble::Never(why)),
+            Sent::Lost(_) | Sent::Unreadable(_) => uncertain(),
+        }
     }
 
     fn routes(self: Arc<Self>, outbox: Outbox) -> Router {
@@ -116,23 +129,62 @@ impl Bridge for Http {
     }
 }
 
-fn send(
-    agent: &ureq::Agent,
-    request: axum::http::Request<String>,
-) -> Result<(u16, String), Trouble> {
-    let reply = agent.run(request).map_err(|error| Trouble::Again(error.to_string()))?;
+/// What became of a request.
+enum Sent {
+    Answered {
+        code: u16,
+        body: String,
+    },
+    /// The host never had it, or says that it has done nothing.
+    NotTaken(String),
+    /// The host may have done it; its answer did not come.
+    Lost(String),
+    /// The host has answered, and what it said cannot be handed on.
+    Unreadable(String),
+}
+
+fn send(agent: &ureq::Agent, request: axum::http::Request<String>) -> Sent {
+    let reply = match agent.run(request) {
+        Ok(reply) => reply,
+        Err(error) if never_left(&error) => return Sent::NotTaken(error.to_string()),
+        Err(error) => return Sent::Lost(error.to_string()),
+    };
     let code = reply.status().as_u16();
-    if matches!(code, 429 | 502..=504) {
-        return Err(Trouble::Again(format!("the host answered {code}")));
+    match code {
+        429 | 503 => return Sent::NotTaken(format!("the host answered {code}")),
+        // A gateway says so of a host that may have had the request.
+        502 | 504 => return Sent::Lost(format!("the host answered {code}")),
+        _ => {}
     }
     let body = reply
         .into_body()
         .into_with_config()
         .limit(BODY_BYTES_MAX)
         .lossy_utf8(true)
-        .read_to_string()
-        .map_err(|error| Trouble::Never(format!("the answer cannot be read: {error}")))?;
-    Ok((code, body))
+        .read_to_string();
+    match body {
+        Ok(body) => Sent::Answered { code, body },
+        Err(error) => Sent::Unreadable(format!("the answer cannot be read: {error}")),
+    }
+}
+
+/// There was no connection that the request could have gone through.
+fn never_left(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+        ),
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Tls(_) => true,
+        _ => false,
+    }
 }
 
 async fn receive(

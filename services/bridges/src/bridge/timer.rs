@@ -43,7 +43,10 @@ impl Schedule {
             .with_context(|| format!("schedule '{name}' has neither every_s nor cron"))?;
         let cron = Cron::from_str(pattern)
             .with_context(|| format!("schedule '{name}': '{pattern}' is no cron pattern"))?;
-        Ok(Self::Cron(Box::new(cron)))
+        let schedule = Self::Cron(Box::new(cron));
+        let comes = schedule.next(Timestamp::now()).is_some();
+        ensure!(comes, "schedule '{name}': '{pattern}' names a time that never comes");
+        Ok(schedule)
     }
 
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
@@ -88,8 +91,12 @@ impl Timer {
     fn last(&self, name: &str) -> Result<Timestamp> {
         match self.memory.note(name)? {
             Some(text) => text.parse().context("the last tick is not a time"),
-            // A schedule begins when it is first seen.
-            None => Ok(Timestamp::now()),
+            // A schedule begins when it is first seen; also if the bridge stops before it has ticked.
+            None => {
+                let now = Timestamp::now();
+                self.memory.set_note(name, &now.to_string())?;
+                Ok(now)
+            }
         }
     }
 }
@@ -160,6 +167,15 @@ mod tests {
     }
 
     #[test]
+    fn a_tick_that_a_stopped_bridge_missed_comes_later_even_if_it_is_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::open(folder.path()).unwrap();
+        let timer = || Timer { schedules: Vec::new(), memory: memory.clone() };
+        let begun = timer().last("nightly").unwrap();
+        assert_eq!(timer().last("nightly").unwrap(), begun, "it began when it was first seen");
+    }
+
+    #[test]
     fn missed_ticks_are_made_up_for_within_a_bound() {
         let schedule = Schedule::read("poll", &json!({ "every_s": 1 })).unwrap();
         let due = schedule.due(at("2026-01-01T00:00:00Z"), at("2026-01-01T01:00:00Z"));
@@ -169,7 +185,13 @@ mod tests {
 
     #[test]
     fn a_schedule_that_is_none_is_named() {
-        for bad in [json!({}), json!({ "every_s": 0 }), json!({ "cron": "tomorrow" })] {
+        let bad = [
+            json!({}),
+            json!({ "every_s": 0 }),
+            json!({ "cron": "tomorrow" }),
+            json!({ "cron": "0 0 30 2 *" }),
+        ];
+        for bad in bad {
             let error = Schedule::read("poll", &bad).err().unwrap();
             assert!(error.to_string().contains("'poll'"), "{error}");
         }

@@ -1,8 +1,12 @@
 //! Events on their way to the node.
 
-use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
-use crate::node::{Bridge, Inbox, wait_for};
+use serde_json::json;
+use standardwebhooks::Webhook;
+
+use crate::node::{Bridge, Inbox, SECRET, wait_for};
 
 #[test]
 fn an_event_is_posted_until_the_node_has_it_and_its_id_counts_once() {
@@ -25,7 +29,7 @@ fn an_event_is_posted_until_the_node_has_it_and_its_id_counts_once() {
 fn a_webhook_whose_signature_is_forged_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let inbox = Inbox::open(0);
-    let config = json!({ "hooks": { "shop": { "secret": crate::node::SECRET } } });
+    let config = json!({ "hooks": { "shop": { "secret": SECRET } } });
     let bridge = Bridge::start("http", folder.path(), &config, &inbox, true);
     assert_eq!(bridge.post_json("/hooks/shop", &json!({ "cart": "c1" })), 401);
 }
@@ -88,4 +92,82 @@ fn requests_go_to_hosts_on_the_list_only() {
         let (code, _) = bridge.task("request", "c", json!({ "url": "http://127.0.0.1:1/" }));
         (code == 503).then_some(())
     });
+}
+
+#[test]
+fn a_signed_webhook_that_is_posted_again_is_the_same_event_and_an_old_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let config = json!({ "hooks": { "shop": { "secret": SECRET } } });
+    let bridge = Bridge::start("http", folder.path(), &config, &inbox, true);
+    let webhook = Webhook::new(SECRET).unwrap();
+    let body = r#"{"cart":"c1"}"#;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    let post = |id: &str, at: i64, signed: &str, body: &str| {
+        let signature = webhook.sign(id, at, signed.as_bytes()).unwrap();
+        let at = at.to_string();
+        // What is not signed must not make another event of it.
+        let headers = [
+            ("webhook-id", id),
+            ("webhook-timestamp", at.as_str()),
+            ("webhook-signature", signature.as_str()),
+            ("idempotency-key", signature.as_str()),
+        ];
+        bridge.post_with("/hooks/shop", &headers, body)
+    };
+    assert_eq!(post("w1", now, body, body), 202);
+    assert_eq!(post("w1", now - 1, body, body), 202, "a repetition is taken and is nothing new");
+    assert_eq!(post("w2", now - 600, body, body), 401);
+    assert_eq!(post("w3", now, body, r#"{"cart":"c2"}"#), 401);
+    assert_eq!(post("w4", now, body, body), 202);
+    let events = inbox.wait(2);
+    let ids: Vec<_> = events.iter().map(|event| event["data"]["id"].clone()).collect();
+    assert_eq!(ids, [json!("w1"), json!("w4")]);
+}
+
+/// A host that reads a request and hangs up, so that nobody knows what it did; how often it was asked.
+fn host_that_hangs_up() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut seen = [0; 4096];
+            if stream.read(&mut seen).unwrap_or(0) > 0 {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+            stream.flush().ok();
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_request_that_may_have_had_its_effect_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let (host, asked) = host_that_hangs_up();
+    let config = json!({ "allow": [host] });
+    let bridge = Bridge::start("http", folder.path(), &config, &inbox, false);
+    let order = json!({ "method": "POST", "url": format!("http://{host}/orders"), "body": {} });
+    for _ in 0..2 {
+        let (code, answer) = bridge.task("request", "k1", order.clone());
+        assert_eq!((code, &answer["status"]), (200, &json!("uncertain")), "{answer}");
+    }
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    // What only reads is asked for as often as it takes.
+    let look = json!({ "url": format!("http://{host}/orders") });
+    assert_eq!(bridge.task("request", "k2", look).0, 503);
+}
+
+#[test]
+fn a_schedule_that_never_comes_is_refused_when_the_bridge_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let config = json!({ "schedules": { "never": { "cron": "0 0 30 2 *" } } });
+    let said = Bridge::refused("timer", folder.path(), &config, &inbox);
+    assert!(said.contains("'never'"), "{said}");
 }

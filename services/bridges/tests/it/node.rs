@@ -129,6 +129,32 @@ impl Bridge {
         Self { child, url }
     }
 
+    /// What a bridge says that does not start.
+    pub(crate) fn refused(name: &str, folder: &Path, config: &Value, inbox: &Inbox) -> String {
+        let settings = folder.join("config.json");
+        std::fs::write(&settings, config.to_string()).unwrap();
+        let said = folder.join("said.txt");
+        let log = std::fs::File::create(&said).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_althing-bridge"))
+            .arg(name)
+            .args(["--node", &format!("http://{}", inbox.address), "--service", "acme/test@1"])
+            .args(["--secret", SECRET, "--token", TOKEN, "--folder"])
+            .arg(folder.join("state"))
+            .arg("--config")
+            .arg(&settings)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut started = Self { child, url: String::new() };
+        wait_for(|| {
+            let ended = started.child.try_wait().unwrap().is_some();
+            let text = std::fs::read_to_string(&said).unwrap();
+            assert!(!text.contains("listening on "), "it started: {text}");
+            ended.then_some(text)
+        })
+    }
+
     /// Posts a task as a node does: the answer's code and body.
     pub(crate) fn post(&self, kind: &str, task: &str, data: &Value) -> (u16, Value) {
         let event = json!({
@@ -164,15 +190,16 @@ impl Bridge {
     }
 
     pub(crate) fn post_json(&self, path: &str, body: &Value) -> u16 {
+        self.post_with(path, &[], &body.to_string())
+    }
+
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> u16 {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent
-            .post(format!("{}{path}", self.url))
-            .header("content-type", "application/json")
-            .send(body.to_string())
-            .unwrap()
-            .status()
-            .as_u16()
+        let post = agent.post(format!("{}{path}", self.url));
+        let post = post.header("content-type", "application/json");
+        let post = headers.iter().fold(post, |post, (name, value)| post.header(*name, *value));
+        post.send(body).unwrap().status().as_u16()
     }
 
     /// `kill -9`.

@@ -11,7 +11,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Which one: email, ethereum, files, http, notify, scripted, sql, timer.
+    /// Which one: approval, email, ethereum, files, http, notify, scripted, sql, timer.
     name: String,
     /// Where the node finds the bridge.
     #[arg(long, env = "ALTHING_BRIDGE_LISTEN", default_value = "127.0.0.1:0")]

@@ -78,13 +78,25 @@ impl Email {
     }
 }
 
-fn filled(text: &str, input: &Value) -> String {
-    let mut text = text.to_owned();
-    for (name, value) in input.as_object().into_iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text = text.replace(&format!("{{{name}}}"), &value);
+/// A template with its places filled. What is filled in is read no further: it comes from strangers.
+fn filled(template: &str, input: &Value) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let place = after.split_once('}');
+        match place.and_then(|(name, later)| Some((input.get(name)?, later))) {
+            Some((value, later)) => {
+                text.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                rest = later;
+            }
+            None => {
+                text.push('{');
+                rest = after;
+            }
+        }
     }
-    text
+    text + rest
 }
 
 #[async_trait]
@@ -138,19 +150,7 @@ impl Bridge for Email {
     }
 }
 
-/// The connection was never made, so that no mail can have gone out.
+/// The connection was never made, so that no mail can have gone out. `lettre` says so in words only.
 fn unreached(error: &lettre::transport::smtp::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return matches!(
-                io.kind(),
-                std::io::ErrorKind::ConnectionRefused
-                    | std::io::ErrorKind::HostUnreachable
-                    | std::io::ErrorKind::NetworkUnreachable
-            );
-        }
-        cause = error.source();
-    }
-    false
+    error.to_string().starts_with("Connection error")
 }

@@ -8,7 +8,7 @@
 //! The twin is a folder of the bridge's own.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,8 @@ use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Largest file that is read or written, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How much of a file that appeared is in memory at a time, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 /// Most files that a look takes in.
 const FILES_MAX: usize = 10_000;
 
@@ -153,14 +155,23 @@ impl Files {
             .collect()
     }
 
+    /// The hash of a file of any length, read in pieces.
     fn sighting(&self, path: &str) -> Option<Sighting> {
-        let file = self.inside(path)?;
-        let bytes = std::fs::read(file).ok()?;
-        let hash = hex::encode(Keccak256::digest(&bytes));
+        let mut file = std::fs::File::open(self.inside(path)?).ok()?;
+        let mut hasher = Keccak256::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut bytes: u64 = 0;
+        loop {
+            let count = file.read(&mut piece).ok()?;
+            let Some(read) = piece.get(..count).filter(|read| !read.is_empty()) else { break };
+            hasher.update(read);
+            bytes += u64::try_from(count).ok()?;
+        }
+        let hash = hex::encode(hasher.finalize());
         Some(Sighting {
             kind: "appeared".to_owned(),
             id: format!("{path} {hash}"),
-            data: json!({ "path": path, "bytes": bytes.len(), "hash": hash }),
+            data: json!({ "path": path, "bytes": bytes, "hash": hash }),
         })
     }
 }

@@ -39,3 +39,39 @@ fn a_server_that_is_down_makes_the_node_try_again_and_nothing_is_sent_twice() {
     assert_eq!(bridge.task("send", "k", input).1["status"], "sent");
     assert_eq!(bridge.get("/mails").as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_value_of_a_mail_is_not_itself_a_template_and_starts_no_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let config =
+        json!({ "templates": { "paid": { "subject": "Order {cart}", "text": "{cart} {zip}" } } });
+    let bridge = Bridge::start("email", folder.path(), &config, &inbox, true);
+    let sneaky =
+        json!({ "to": "ada@example.org", "template": "paid", "cart": "{zip}", "zip": "z" });
+    assert_eq!(bridge.task("send", "k1", sneaky).1["status"], "sent");
+    let subject = "hello\r\nBcc: eve@example.org\r\n\r\nbody";
+    let lines = json!({ "to": "ada@example.org", "subject": subject, "text": "t" });
+    assert_eq!(bridge.task("send", "k2", lines).1["status"], "sent");
+    let two =
+        json!({ "to": "ada@example.org\r\nBcc: eve@example.org", "subject": "s", "text": "t" });
+    assert_eq!(bridge.task("send", "k3", two).1["status"], "rejected");
+    let mails = bridge.get("/mails");
+    assert_eq!(
+        (&mails[0]["subject"], &mails[0]["text"]),
+        (&json!("Order {zip}"), &json!("{zip} z"))
+    );
+    assert_eq!(mails.as_array().unwrap().len(), 2, "{mails}");
+    assert_eq!(mails[1]["text"], "t", "{mails}");
+}
+
+#[test]
+fn a_server_whose_name_nobody_knows_was_never_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let down = json!({ "smtp": "smtp://nobody.invalid:25", "from": "Shop <shop@example.org>" });
+    let bridge = Bridge::start("email", folder.path(), &down, &inbox, false);
+    let input = json!({ "to": "ada@example.org", "subject": "s", "text": "t" });
+    let (code, answer) = bridge.task("send", "k", input);
+    assert_eq!(code, 503, "{answer}");
+}

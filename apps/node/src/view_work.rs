@@ -10,7 +10,7 @@ use althing_api::{
 };
 use althing_ledger::{ApplicationRecord, EventRecord, EventState, RunRecord, query};
 use althing_replica::Reader;
-use althing_types::{Address, Hash, Height, Visibility, purse};
+use althing_types::{Action, Address, Hash, Height, Name, Visibility, purse};
 
 use crate::history::{History, Moment, replay};
 use crate::settled::Ids;
@@ -34,8 +34,11 @@ pub(crate) fn is_visible(record: &ApplicationRecord, viewer: Option<Address>) ->
 struct Known<'a> {
     reader: &'a Reader,
     viewer: Option<Address>,
-    found: BTreeMap<Hash, Option<ApplicationRecord>>,
+    found: BTreeMap<Hash, Option<(ApplicationRecord, Mains)>>,
 }
+
+/// The main status of each step, as far as its service or application is there.
+type Mains = Vec<Option<Name>>;
 
 impl<'a> Known<'a> {
     const fn new(reader: &'a Reader, viewer: Option<Address>) -> Self {
@@ -43,13 +46,32 @@ impl<'a> Known<'a> {
     }
 
     /// The application, if the viewer may see it.
-    fn visible(&mut self, id: &Hash) -> Result<Option<&ApplicationRecord>, NodeError> {
+    fn visible(&mut self, id: &Hash) -> Result<Option<&(ApplicationRecord, Mains)>, NodeError> {
         if !self.found.contains_key(id) {
             let record = query::application(&self.reader.view(), id).map_err(failed)?;
-            self.found.insert(*id, record.filter(|record| is_visible(record, self.viewer)));
+            let record = record.filter(|record| is_visible(record, self.viewer));
+            let with_mains = |record: ApplicationRecord| Ok((mains(self.reader, &record)?, record));
+            let found = record.map(with_mains).transpose()?;
+            self.found.insert(*id, found.map(|(mains, record)| (record, mains)));
         }
         Ok(self.found.get(id).and_then(Option::as_ref))
     }
+}
+
+fn mains(reader: &Reader, application: &ApplicationRecord) -> Result<Mains, NodeError> {
+    let view = reader.view();
+    let steps = application.terms.plan.steps.iter();
+    let main = |action: &Action| {
+        Ok(match action {
+            Action::Task { service, task } => query::service(&view, service)
+                .map_err(failed)?
+                .and_then(|service| service.terms.task(task)?.statuses.first().cloned()),
+            Action::Application { application } => query::application(&view, application)
+                .map_err(failed)?
+                .and_then(|used| Some(used.terms.plan.returns.first()?.name.clone())),
+        })
+    };
+    steps.map(|step| main(&step.action)).collect()
 }
 
 fn shown(reader: &Reader, record: ApplicationRecord) -> Result<wire::Application, NodeError> {
@@ -115,8 +137,8 @@ fn runs(
             if filter.application.is_some_and(|wanted| wanted != record.application) {
                 continue;
             }
-            let Some(application) = known.visible(&record.application)? else { continue };
-            let run = wire::Run::of(application, &record);
+            let Some((application, mains)) = known.visible(&record.application)? else { continue };
+            let run = wire::Run::of(application, mains, &record);
             if filter.status.is_none_or(|status| status == run.status) {
                 items.push(run);
                 if items.len() == limit {
@@ -165,12 +187,12 @@ fn find_record(
     reader: &Reader,
     viewer: Option<Address>,
     id: &Hash,
-) -> Result<(ApplicationRecord, RunRecord), NodeError> {
+) -> Result<(ApplicationRecord, Mains, RunRecord), NodeError> {
     let absent = || missing(format!("run {id}"));
     let record = reader.run(id).map_err(failed)?.ok_or_else(absent)?;
     let mut known = Known::new(reader, viewer);
-    let application = known.visible(&record.application)?.ok_or_else(absent)?;
-    Ok((application.clone(), record))
+    let (application, mains) = known.visible(&record.application)?.ok_or_else(absent)?;
+    Ok((application.clone(), mains.clone(), record))
 }
 
 fn find_run(
@@ -178,8 +200,8 @@ fn find_run(
     viewer: Option<Address>,
     id: &Hash,
 ) -> Result<(wire::Run, RunRecord), NodeError> {
-    let (application, record) = find_record(reader, viewer, id)?;
-    Ok((wire::Run::of(&application, &record), record))
+    let (application, mains, record) = find_record(reader, viewer, id)?;
+    Ok((wire::Run::of(&application, &mains, &record), record))
 }
 
 /// A run, played again up to a block.
@@ -188,10 +210,10 @@ fn played(
     viewer: Option<Address>,
     id: &Hash,
     until: Option<Height>,
-) -> Result<(ApplicationRecord, History), NodeError> {
-    let (application, record) = find_record(reader, viewer, id)?;
+) -> Result<(ApplicationRecord, Mains, History), NodeError> {
+    let (application, mains, record) = find_record(reader, viewer, id)?;
     let history = replay(reader, &application, &record, until).map_err(failed)?;
-    Ok((application, history))
+    Ok((application, mains, history))
 }
 
 impl Applications for NodeView {
@@ -250,7 +272,7 @@ impl Applications for NodeView {
     fn history(&self, viewer: Option<Address>, id: Hash) -> Answer<'_, wire::RunHistory> {
         let reader = self.reader();
         Box::pin(blocking(move || {
-            let (_, history) = played(&reader, viewer, &id, None)?;
+            let (_, _, history) = played(&reader, viewer, &id, None)?;
             let moment = |moment: Moment| wire::RunMoment {
                 height: moment.height.0,
                 time: moment.time.0,
@@ -264,11 +286,11 @@ impl Applications for NodeView {
     fn run_at(&self, viewer: Option<Address>, id: Hash, height: Height) -> Answer<'_, wire::Run> {
         let reader = self.reader();
         Box::pin(blocking(move || {
-            let (application, history) = played(&reader, viewer, &id, Some(height))?;
+            let (application, mains, history) = played(&reader, viewer, &id, Some(height))?;
             if height < history.record.started {
                 return Err(missing(format!("run {id} at height {height}")));
             }
-            Ok(wire::Run::of(&application, &history.record))
+            Ok(wire::Run::of(&application, &mains, &history.record))
         }))
     }
 

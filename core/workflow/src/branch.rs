@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use althing_types::{End, EventName, Plan, StepStatus};
+use althing_types::{End, EventName, Name, Plan, StepStatus};
 
 use crate::graph::is_followed;
 use crate::run::{Run, RunEnd, StepPhase};
@@ -45,9 +45,10 @@ pub enum BranchStatus {
         /// The step.
         step: u16,
     },
-    /// Its last step returned.
+    /// Its last step returned; or an earlier one with its main status or one that the application
+    /// returns, and nothing hangs on that.
     Done(StepStatus),
-    /// A step ended in a way that nothing hangs on.
+    /// A step ended in another way that nothing hangs on.
     Dead {
         /// The step.
         step: u16,
@@ -99,9 +100,16 @@ impl RunStatus {
 }
 
 impl Branches {
-    /// Derives the branches of a run.
+    /// Derives the branches of a run, of whose steps nobody says which status is the main one.
     #[must_use]
     pub fn of(plan: &Plan, run: &Run) -> Self {
+        Self::with(plan, run, &[])
+    }
+
+    /// Derives the branches of a run. `mains` are the main statuses of its steps, as far as known: the
+    /// plan does not say them.
+    #[must_use]
+    pub fn with(plan: &Plan, run: &Run, mains: &[Option<Name>]) -> Self {
         let mut branches = Vec::new();
         let mut truncated = false;
         let mut open: Vec<Vec<u16>> = alloc::vec![alloc::vec![0]];
@@ -112,7 +120,7 @@ impl Branches {
             }
             let next = path.last().map_or_else(Vec::new, |last| successors(plan, *last));
             if next.is_empty() {
-                let status = status(plan, run, &path);
+                let status = status(plan, run, mains, &path);
                 branches.push(Branch { steps: path, status });
                 continue;
             }
@@ -162,7 +170,7 @@ fn successors(plan: &Plan, step: u16) -> Vec<u16> {
     steps.filter_map(|(index, _)| u16::try_from(index).ok()).filter(|next| *next > step).collect()
 }
 
-fn status(plan: &Plan, run: &Run, path: &[u16]) -> BranchStatus {
+fn status(plan: &Plan, run: &Run, mains: &[Option<Name>], path: &[u16]) -> BranchStatus {
     let mut next = path.iter().skip(1);
     for step in path {
         let next = next.next();
@@ -179,7 +187,11 @@ fn status(plan: &Plan, run: &Run, path: &[u16]) -> BranchStatus {
                 if is_followed(plan, &end) {
                     return BranchStatus::NotTaken;
                 }
-                return BranchStatus::Dead { step: *step, status: end.status };
+                return if is_arrival(plan, mains, &end) {
+                    BranchStatus::Done(end.status)
+                } else {
+                    BranchStatus::Dead { step: *step, status: end.status }
+                };
             }
             StepPhase::NotTaken => return BranchStatus::NotTaken,
             StepPhase::Waiting => {
@@ -198,6 +210,24 @@ fn status(plan: &Plan, run: &Run, path: &[u16]) -> BranchStatus {
         }
     }
     BranchStatus::NotTaken
+}
+
+/// Whether a branch may well end here, although steps hang on other ends of the same step: with the
+/// step's main status, or with what the application returns. If the main status is not known, other
+/// steps may only hang on the step's failures.
+fn is_arrival(plan: &Plan, mains: &[Option<Name>], end: &End) -> bool {
+    let StepStatus::Returned(name) = &end.status else { return false };
+    if plan.returns.iter().any(|returned| returned.from == *end) {
+        return true;
+    }
+    match mains.get(usize::from(end.step)).and_then(Option::as_ref) {
+        Some(main) => main == name,
+        None => {
+            !plan.steps.iter().flat_map(|step| &step.after.ends).any(|other| {
+                other.step == end.step && matches!(other.status, StepStatus::Returned(_))
+            })
+        }
+    }
 }
 
 fn last(end: End) -> BranchStatus {

@@ -450,6 +450,29 @@ fn branches_say_what_ran_what_did_not_and_what_died() {
 }
 
 #[test]
+fn a_step_that_did_its_work_is_done_although_another_waits_for_its_failure() {
+    let first = step(0, After { mode: Join::All, ends: vec![] });
+    let mends = |ends| step(1, After { mode: Join::Any, ends });
+    let ended = |plan: &Plan, how: &str| {
+        let run = begun(plan, returned(how));
+        let branches = Branches::of(plan, &run);
+        (branches.branches[0].status.clone(), branches.status(&run))
+    };
+    let done = |how| (BranchStatus::Done(StepStatus::Returned(name(how))), RunStatus::Done);
+    let mut mended = plan(vec![first.clone(), mends(vec![end(0, 2), end(0, 3)])]);
+    mended.returns.clear();
+    assert_eq!(ended(&mended, "ok"), done("ok"));
+    assert_eq!(ended(&mended, "other"), done("other"));
+    // `ok` is what the application returns; whether `other` is well the plan does not say.
+    let told = plan(vec![first, mends(vec![end(0, 1), end(0, 2)])]);
+    assert_eq!(ended(&told, "ok"), done("ok"));
+    assert_eq!(ended(&told, "other").1, RunStatus::Dead);
+    let run = begun(&told, returned("other"));
+    let with = |main: &str| Branches::with(&told, &run, &[Some(name(main))]).status(&run);
+    assert_eq!((with("other"), with("ok")), (RunStatus::Done, RunStatus::Dead));
+}
+
+#[test]
 fn a_join_of_many_paths_lists_a_bounded_number_of_branches() {
     let both = |a: u16, b: u16| After { mode: Join::Any, ends: vec![end(a, 0), end(b, 0)] };
     let mut steps = vec![step(0, After { mode: Join::All, ends: vec![] })];

@@ -318,12 +318,17 @@ impl From<ledger::RunStep> for RunStep {
 }
 
 impl Run {
-    /// Derives steps, branches and status from the records of the run and of its application.
+    /// Derives steps, branches and status from the records of the run and of its application, and from
+    /// the main statuses of its steps, as far as known.
     #[must_use]
-    pub fn of(application: &ledger::ApplicationRecord, record: &ledger::RunRecord) -> Self {
+    pub fn of(
+        application: &ledger::ApplicationRecord,
+        mains: &[Option<althing_types::Name>],
+        record: &ledger::RunRecord,
+    ) -> Self {
         let (terms, run) = (&application.terms, &record.run);
         let plan = &terms.plan;
-        let derived = workflow::Branches::of(plan, run);
+        let derived = workflow::Branches::with(plan, run, mains);
         let returned = match run.end {
             Some(workflow::RunEnd::Completed { returned: Some(index) }) => {
                 plan.returns.get(usize::from(index)).map(|reached| reached.name.clone().into())

@@ -104,7 +104,7 @@ pub fn run() -> wire::Run {
         spent: amount("0.5"),
         ended_at: None,
     };
-    wire::Run::of(&application_record(), &record)
+    wire::Run::of(&application_record(), &[], &record)
 }
 
 fn application_record() -> ledger::ApplicationRecord {

@@ -1,6 +1,6 @@
 //! What a person sees when a command fails: a sentence, its causes, a code and a hint.
 
-use std::fmt;
+use std::{fmt, io};
 
 use althing_application::Mistakes as AppMistakes;
 use althing_manifest::{Kind, Mistake, Mistakes};
@@ -61,9 +61,27 @@ fn code_and_hint(error: &anyhow::Error) -> (String, String) {
         if let Some(start) = cause.downcast_ref::<althing_node::StartError>() {
             return (start.code().to_owned(), start.hint().to_owned());
         }
+        if let Some(hint) = cause.downcast_ref::<io::Error>().and_then(of_file) {
+            return ("CLI-0049".to_owned(), hint.to_owned());
+        }
     }
     let hint = "run `althing doctor`, or the command again with RUST_LOG=debug".to_owned();
     ("CLI-0001".to_owned(), hint)
+}
+
+/// What to do about a file or folder that cannot be used.
+fn of_file(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder: look at how it is written",
+        io::ErrorKind::PermissionDenied => "it belongs to somebody else: look at its permissions",
+        io::ErrorKind::IsADirectory => "this is a folder: name a file in it",
+        io::ErrorKind::NotADirectory => "a part of the path is a file: name a folder",
+        io::ErrorKind::AlreadyExists => "it is there already: name another one",
+        io::ErrorKind::InvalidData => "it is no text in UTF-8",
+        io::ErrorKind::StorageFull => "the disk is full",
+        io::ErrorKind::ReadOnlyFilesystem => "nothing can be written there: name another place",
+        _ => return None,
+    })
 }
 
 /// The text for standard error: what failed, why, the code, and what to do.
@@ -123,24 +141,29 @@ pub(crate) fn render_json(error: &anyhow::Error) -> String {
     let (code, hint) = code_and_hint(error);
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
     let mut told = serde_json::json!({ "code": code, "message": error.to_string(), "causes": causes, "hint": hint });
-    let mistakes = match error.downcast_ref::<Mistakes>() {
-        Some(mistakes) => Some(mistakes.iter().map(mistake).collect()),
-        None => error
-            .downcast_ref::<AppMistakes>()
-            .map(|mistakes| mistakes.iter().map(mistake).collect()),
+    let found = match error.downcast_ref::<Mistakes>() {
+        Some(found) => Some(mistakes(found)),
+        None => error.downcast_ref::<AppMistakes>().map(mistakes),
     };
-    if let Some(mistakes) = mistakes {
-        told["mistakes"] = mistakes;
+    if let Some(found) = found {
+        told["mistakes"] = found.into();
     }
     serde_json::json!({ "error": told }).to_string()
 }
 
-/// One mistake in a file, for programs.
-pub(crate) fn mistake<K: Kind>(mistake: &Mistake<K>) -> serde_json::Value {
-    serde_json::json!({
-        "code": mistake.kind.code(),
-        "message": mistake.message,
-        "hint": mistake.hint,
-        "at": { "from": mistake.at.start, "to": mistake.at.end },
-    })
+/// Every mistake in a file, for programs: `at` is in bytes of it.
+pub(crate) fn mistakes<K: Kind>(mistakes: &Mistakes<K>) -> Vec<serde_json::Value> {
+    let each = |mistake: &Mistake<K>| {
+        let (line, column) = mistakes.place(mistake);
+        serde_json::json!({
+            "code": mistake.kind.code(),
+            "message": mistake.message,
+            "hint": mistake.hint,
+            "file": mistakes.file(),
+            "line": line,
+            "column": column,
+            "at": { "from": mistake.at.start, "to": mistake.at.end },
+        })
+    };
+    mistakes.iter().map(each).collect()
 }

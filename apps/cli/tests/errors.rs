@@ -57,6 +57,27 @@ fn with_account(home: &Path) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
+    let home = home();
+    let nowhere = home.path().join("nowhere.yaml");
+    assert_code(home.path(), &["test", text(&nowhere)], "CLI-0049");
+    assert_code(home.path(), &["test", text(home.path())], "CLI-0049");
+}
+
+#[test]
+fn mistakes_in_a_file_are_told_to_programs_with_line_and_column() {
+    let home = home();
+    let file = home.path().join("app.yaml");
+    std::fs::write(&file, "app: a\nversion: 1.0.0\nwhen: shop.placed\nthen: []\nwhat: 1\n")
+        .unwrap();
+    let error = failure(home.path(), &["app", "check", "--offline", text(&file)]);
+    let mistakes = error["mistakes"].as_array().unwrap();
+    let unknown = mistakes.iter().find(|it| it["code"] == "APP-0002").unwrap();
+    assert_eq!((&unknown["line"], &unknown["column"]), (&5.into(), &1.into()), "{error}");
+    assert!(unknown["file"].as_str().unwrap().ends_with("app.yaml"), "{error}");
+}
+
+#[test]
 fn a_failure_is_told_in_three_lines() {
     let home = home();
     let output = althing(home.path(), &["account", "balance"]);

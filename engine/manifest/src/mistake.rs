@@ -178,6 +178,20 @@ impl<K> Mistakes<K> {
     pub fn iter(&self) -> impl Iterator<Item = &Mistake<K>> {
         std::iter::once(&*self.first).chain(&self.others)
     }
+
+    /// The file, as it was named.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.source.name()
+    }
+
+    /// Line and column of a mistake, both from 1 on, as they are shown to people.
+    #[must_use]
+    pub fn place(&self, mistake: &Mistake<K>) -> (usize, usize) {
+        let before = self.source.inner().get(..mistake.at.start).unwrap_or_default();
+        let line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
 }
 
 impl<K> fmt::Display for Mistakes<K> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use althing_application::{ApplicationFile, Checked, Mistakes};
+use althing_application::{ApplicationFile, Checked};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
@@ -133,6 +133,5 @@ pub(crate) fn checked(
 }
 
 fn warnings(checked: &Checked) -> Vec<Value> {
-    let each = |warnings: &Mistakes| warnings.iter().map(crate::failure::mistake).collect();
-    checked.warnings.as_ref().map(each).unwrap_or_default()
+    checked.warnings.as_ref().map(crate::failure::mistakes).unwrap_or_default()
 }

@@ -1,11 +1,12 @@
 //! Reading requests: every failure is a [`Refusal`].
 
 use std::fmt::Display;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
 use althing_types::{Hash, SignedTransaction, TRANSACTION_BYTES_MAX};
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use bytes::Bytes;
@@ -18,6 +19,9 @@ use crate::port::{Cut, PAGE_MAX};
 use crate::problem::{Kind, Refusal};
 use crate::wire;
 
+/// How much of a body that is too large is read on, in bytes, and for how long.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries of a page, unless the caller says otherwise.
 const PAGE_DEFAULT: usize = 100;
 
@@ -90,8 +94,9 @@ pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Ref
 pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     let too_large = || Kind::TooLarge.because(format!("at most {bytes_max} bytes are allowed"));
     // Told by its length before it is read, or by counting.
-    let announced = axum::body::HttpBody::size_hint(&body).lower();
+    let announced = body.size_hint().lower();
     if usize::try_from(announced).is_ok_and(|announced| announced > bytes_max) {
+        tokio::spawn(tokio::time::timeout(DRAIN_TIMEOUT, drain(body)));
         return Err(too_large());
     }
     to_bytes(body, bytes_max).await.map_err(|error| {
@@ -102,6 +107,18 @@ pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal>
             Kind::MalformedJson.because("the body broke off")
         }
     })
+}
+
+/// Reads on what is refused, and keeps nothing of it: a client that is still writing when the connection
+/// closes sees a broken pipe, and never the refusal.
+async fn drain(mut body: Body) {
+    let mut bytes = 0;
+    while bytes < DRAIN_BYTES_MAX
+        && let Some(Ok(frame)) =
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+    {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 /// JSON of a known shape.

@@ -162,7 +162,12 @@ fn what_is_not_an_event_is_told_apart() {
     ] {
         assert_eq!(post(token, &body), (status, code.to_owned()), "{body}");
     }
-    // Refused by its announced length: a client that goes on writing would only see a broken pipe.
+    // A client that writes everything before it reads sees the refusal too, and no broken pipe.
+    for mib in [2, 10] {
+        let large = with("data", json!({ "cart": "x".repeat(mib << 20) }));
+        assert_eq!(post(TOKEN, &large), (413, "API-0002".to_owned()));
+    }
+    // Refused by its announced length, before it has come.
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     let path = url.strip_prefix(&server.url).unwrap();
@@ -172,6 +177,7 @@ fn what_is_not_an_event_is_told_apart() {
         (1 << 20) + 1
     );
     stream.write_all(head.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     assert!(reply.starts_with("HTTP/1.1 413") && reply.contains("API-0002"), "{reply}");

@@ -20,6 +20,18 @@ const TEST: &str = "
     marked thanks expired: waiting(order_paid)
 ";
 
+const ARRIVED: &str = "
+- test: an order that is paid
+  within: 60s
+  events:
+    - service: acme/shop@0.2.0
+      event: order_placed
+      data: { order: t-1, email: ada@example.org, price: '25', day: '2026-01-31' }
+    - { service: acme/shop@0.2.0, event: order_paid, data: { order: t-1 } }
+  status: done
+  branches: { marked thanks expired: done(ok) }
+";
+
 /// `althing dev`, as somebody at a keyboard has it.
 pub(crate) struct Dev {
     child: Child,
@@ -223,6 +235,58 @@ fn dev_tells_where_everything_is_deploys_what_changes_and_listens_to_its_keys() 
 }
 
 #[test]
+fn a_new_version_of_a_service_is_taken_up_and_samples_satisfy_its_schemas() {
+    let (_place, folder) = folder();
+    let mut dev = Dev::start(&folder, &[]);
+    // One at a time: two would watch, publish and deploy the same things.
+    let mut second = Command::new(binary());
+    let second = second.arg("dev").arg(&folder).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success() && said.contains("error[CLI-0048]"), "{said}");
+    let second = Command::new(binary()).arg("dev").arg(&folder).arg("--fresh").output().unwrap();
+    assert!(!second.status.success(), "it would throw away what is in use");
+
+    let manifest = folder.join("services/shop/service.yml");
+    let before = fs::read_to_string(&manifest).unwrap();
+    let placed = "    data: { order: string, email: string }\n    keys: [order]";
+    assert!(before.contains(placed), "{before}");
+    let bill = "{ type: string, pattern: \"^[0-9]{4}-[0-9]{2}-[0-9]{2}$\" }";
+    let richer = format!(
+        "    data: {{ order: string, email: string, price: decimal, day: {bill} }}\n    id: order\n    keys: [order]"
+    );
+    let (one, two) =
+        ("      ok: { order: string }\n", "      ok: { order: string }\n      gone: {}\n");
+    assert!(before.contains(one), "{before}");
+    let newer = before.replace("@0.1.0", "@0.2.0").replace(placed, &richer).replace(one, two);
+    fs::write(&manifest, newer).unwrap();
+    dev.says("published acme/shop@0.2.0; acme/shop@0.1.0 has no program any more");
+    dev.says("deployed again: ~closed ~expired ~marked ~thanks ~when");
+    dev.press("e");
+    dev.says("sent order_placed 0x");
+    // An event that names its occurrences itself is another one when it is sent again.
+    dev.press("r");
+    until("two runs of the new version", || {
+        let (runs, _) = althing(&folder, &["run", "list", "--status", "waiting"]);
+        (runs.as_array().unwrap().len() == 2).then_some(())
+    });
+
+    // A branch that ends with a step's main status has arrived, although others of it are handled.
+    let file = folder.join("app.yaml");
+    let before = fs::read_to_string(&file).unwrap();
+    let closed = "  - id: closed\n    do: shop.mark\n    with: { order: \"${ event.order }\", status: closed }\n";
+    let handled = "after: { any: [thanks.timeout, thanks.gone] }";
+    assert!(before.contains(closed) && before.contains("after: thanks.timeout"), "{before}");
+    let shorter = before.replace(closed, "").replace("after: thanks.timeout", handled);
+    fs::write(&file, shorter).unwrap();
+    dev.says("deployed again: ~expired -closed");
+    let test = folder.join("golden.yaml");
+    fs::write(&test, ARRIVED).unwrap();
+    let (came, code) = althing(&folder, &["test", text(&test)]);
+    assert_eq!((&came[0]["passed"], code), (&true.into(), Some(0)), "{came}");
+    dev.quit();
+}
+
+#[test]
 fn a_terminal_gives_each_key_at_once_and_is_as_before_when_it_ends() {
     let (_place, folder) = folder();
     let mut dev = Dev::start_on_a_terminal(&folder);
@@ -265,5 +329,28 @@ fn with_fast_time_a_wait_of_days_ends_in_seconds() {
     // The file of tests that comes with a new application holds.
     let (came, code) = althing(&folder, &["test"]);
     assert_eq!(code, Some(0), "{came}");
+
+    // The hours between two attempts are a wait like any other.
+    let (program, file) = (folder.join("services/shop/program.py"), folder.join("app.yaml"));
+    let source = fs::read_to_string(&program).unwrap();
+    fs::write(&program, source.replace("\"status\": \"ok\"", "\"status\": \"lost\"")).unwrap();
+    let source = fs::read_to_string(&file).unwrap();
+    let first = "status: placed }\n";
+    assert!(source.contains(first), "{source}");
+    let again = format!("{first}    retry: {{ max: 1, backoff: PT6H }}\n");
+    fs::write(&file, source.replacen(first, &again, 1)).unwrap();
+    dev.says("deployed again: ~marked");
+    until("an attempt of the new program", || {
+        dev.press("e");
+        let (runs, _) = althing(&folder, &["run", "list", "--status", "running"]);
+        let rests = |run: &Value| run["steps"][0]["phase"] == "resting";
+        runs.as_array().unwrap().iter().any(rests).then_some(())
+    });
+    dev.says("skipped 21");
+    let run = until("the second attempt, hours later", || {
+        let (runs, _) = althing(&folder, &["run", "list", "--status", "failed"]);
+        runs.get(0).cloned()
+    });
+    assert_eq!(run["steps"][0]["attempts"], 2, "{run}");
     dev.quit();
 }

@@ -10,7 +10,7 @@ mod programs;
 mod time;
 mod workspace;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -39,6 +39,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The password of the network's account: its tokens are worth nothing.
 const PASSWORD: &str = "dev";
 const ACCOUNT: &str = "dev";
+/// The file in the network's folder that one `althing dev` holds at a time.
+const LOCK: &str = "dev.lock";
 
 /// Start a whole network on this machine, and what is in the folder; Ctrl-C stops it.
 #[derive(Debug, Args)]
@@ -160,9 +162,9 @@ impl Dev {
         let folder = self.dir.clone().unwrap_or_else(|| beside.join(LOCAL));
         let count = self.nodes.unwrap_or_else(|| if workspace.is_some() { 1 } else { 4 });
         let conducts = self.conducts(count)?;
+        let _alone = alone(&folder)?;
         if self.fresh && folder.join("home.json").exists() {
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("removing {}", folder.display()))?;
+            empty(&folder)?;
         }
         let network = Self::network(&folder, count)?;
         let mut fast = self.fast_time.then(|| FastTime::new(&folder));
@@ -266,6 +268,42 @@ impl Dev {
             .with_context(|| format!("writing {}", home_file.display()))?;
         Ok(network)
     }
+}
+
+/// Holds the folder for as long as the result lives, whatever ends this process.
+fn alone(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let path = folder.join(LOCK);
+    let opening = || format!("opening {}", path.display());
+    let file = File::options().create(true).append(true).open(&path).with_context(opening)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another `althing dev` is at work in {}", folder.display());
+            let hint = "use that one, stop it first, or give this one a --dir of its own";
+            Err(Failure::new("CLI-0048", message, hint).into())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(opening),
+    }
+}
+
+/// Removes what is in the network's folder, except for what holds it.
+fn empty(folder: &Path) -> Result<()> {
+    let removed = std::fs::read_dir(folder).and_then(|entries| {
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() == LOCK {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    });
+    removed.with_context(|| format!("removing what is in {}", folder.display()))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -64,22 +64,29 @@ impl FastTime {
     }
 }
 
-/// The nearest deadline of a waiting step, if nothing else goes on.
+/// The nearest deadline of a step that waits or rests, if nothing else goes on.
 fn next(client: &Client) -> Result<Option<u64>> {
-    let of = |status| RunFilter { status: Some(status), ..RunFilter::default() };
-    let first = Cut { after: None, limit: 1 };
-    if execution::count_open(client)? > 0
-        || !client.runs(of(RunStatus::Running), first)?.items.is_empty()
-    {
+    if execution::count_open(client)? > 0 {
         return Ok(None);
     }
-    let waiting = client.runs(of(RunStatus::Waiting), Cut { after: None, limit: PAGE_MAX })?;
-    let steps = waiting.items.iter().flat_map(|run| &run.steps);
-    Ok(steps
-        .filter_map(|step| match &step.phase {
-            StepPhase::Waiting { until, .. } => *until,
-            StepPhase::Resting { until } => Some(*until),
-            _ => None,
-        })
-        .min())
+    let mut due: Option<u64> = None;
+    // A run whose step rests before its next attempt counts as running.
+    for status in [RunStatus::Running, RunStatus::Waiting] {
+        let of = RunFilter { status: Some(status), ..RunFilter::default() };
+        let runs = client.runs(of, Cut { after: None, limit: PAGE_MAX })?;
+        for step in runs.items.iter().flat_map(|run| &run.steps) {
+            let until = match &step.phase {
+                StepPhase::Working { .. } => return Ok(None),
+                StepPhase::Waiting { until, .. } => *until,
+                StepPhase::Resting { until } => Some(*until),
+                StepPhase::Idle
+                | StepPhase::Child { .. }
+                | StepPhase::Short { .. }
+                | StepPhase::Ended { .. }
+                | StepPhase::NotTaken => None,
+            };
+            due = due.into_iter().chain(until).min();
+        }
+    }
+    Ok(due)
 }

@@ -14,7 +14,7 @@ use althing_api::ServiceKey;
 use althing_api::client::Client;
 use althing_api::wire::CloudEvent;
 use althing_keys::NodeKeys;
-use althing_manifest::{Manifest, ServiceFile};
+use althing_manifest::{Manifest, ServiceFile, schema};
 use althing_node::dev_network::DevNode;
 use althing_types::{Amount, Hash, Offer, Operation, Plan, Publish};
 use anyhow::{Context as _, Result};
@@ -100,6 +100,8 @@ impl<'a> Workspace<'a> {
             Ok(manifests) => manifests,
             Err(error) => return self.complain(&error),
         };
+        // An application's services are chosen when it is deployed: another one is taken up then only.
+        let mut renewed = false;
         for path in manifests {
             let Some(folder) = path.parent().map(Path::to_owned) else { continue };
             let manifest_changed = self.has_changed(&path);
@@ -107,12 +109,14 @@ impl<'a> Workspace<'a> {
             if !manifest_changed && !files_changed {
                 continue;
             }
-            if let Err(error) = self.bring_up(&folder) {
-                self.complain(&error);
+            match self.bring_up(&folder) {
+                Ok(is_new) => renewed |= is_new,
+                Err(error) => self.complain(&error),
             }
         }
         let path = self.folder.join("app.yaml");
-        if self.has_changed(&path)
+        let changed = self.has_changed(&path);
+        if (changed || (renewed && path.is_file()))
             && let Err(error) = self.deploy(&path)
         {
             self.complain(&error);
@@ -164,8 +168,9 @@ impl<'a> Workspace<'a> {
         files.iter().filter(|path| self.has_changed(path)).count() > 0
     }
 
-    /// Publishes, offers and connects a service, and starts its program.
-    fn bring_up(&mut self, folder: &Path) -> Result<()> {
+    /// Publishes, offers and connects a service, and starts its program; true if the folder had
+    /// another one before, or none.
+    fn bring_up(&mut self, folder: &Path) -> Result<bool> {
         let built = service::build(folder, self.output)?;
         let manifest = built.manifest;
         let key = ServiceKey::Id(manifest.id());
@@ -191,11 +196,19 @@ impl<'a> Workspace<'a> {
         if manifest.module.is_none() {
             self.start_program(folder, &manifest)?;
         }
-        if published {
-            self.output.say(&format!("published {}", manifest.service));
+        let (service, id) = (manifest.service.clone(), manifest.id());
+        let known = self.manifests.insert(folder.to_owned(), manifest);
+        let is_new = known.as_ref().is_none_or(|known| known.id() != id);
+        let before = known.filter(|_| is_new);
+        match &before {
+            // Its open runs ask for a program that is gone.
+            Some(before) if before.module.is_none() => self
+                .output
+                .say(&format!("published {service}; {} has no program any more", before.service)),
+            _ if published => self.output.say(&format!("published {service}")),
+            _ => {}
         }
-        self.manifests.insert(folder.to_owned(), manifest);
-        Ok(())
+        Ok(is_new)
     }
 
     fn offer(&self, manifest: &Manifest, node: &DevNode) -> Result<()> {
@@ -289,8 +302,17 @@ impl<'a> Workspace<'a> {
     /// Posts the last event again, as another occurrence.
     pub(super) fn replay(&mut self) -> Result<()> {
         self.sent += 1;
-        let (_, event) = self.last.as_mut().context("no event has been sent yet: press e")?;
+        let (service, event) = self.last.as_mut().context("no event has been sent yet: press e")?;
         event.id = format!("sample-{}-{}", althing_node::now().0, self.sent);
+        // Where a property names the occurrence, it is what makes it another one.
+        let manifest = self.manifests.values().find(|it| ServiceKey::Id(it.id()) == *service);
+        let declared = manifest.and_then(|it| it.event(&event.kind.0));
+        if let Some(declared) = declared
+            && let Some(name) = &declared.id
+            && let Some(schema) = declared.data.pointer(&format!("/properties/{name}"))
+        {
+            event.data[name.as_str()] = sample(schema, self.sent);
+        }
         self.send()
     }
 
@@ -298,7 +320,8 @@ impl<'a> Workspace<'a> {
         let Some((service, event)) = &self.last else { return Ok(()) };
         let token = program::token(self.home, &self.client, service)?;
         let observed = Patience::short().ask(|| self.client.observe(service, &token, event))?;
-        self.output.say(&format!("sent {} {}: {}", event.kind, observed.event, event.data));
+        let known = if observed.duplicate { " (known already, so it is nothing new)" } else { "" };
+        self.output.say(&format!("sent {} {}{known}: {}", event.kind, observed.event, event.data));
         Ok(())
     }
 }
@@ -334,21 +357,25 @@ fn difference(before: &Plan, after: &Plan) -> String {
 
 /// A value that satisfies a simple schema.
 fn sample(schema: &Value, number: u64) -> Value {
-    if let Some(constant) = schema.get("const") {
-        return constant.clone();
-    }
-    if let Some(first) = schema.get("enum").and_then(|words| words.get(0)) {
-        return first.clone();
+    let said = ["const", "default", "/examples/0", "/enum/0"]
+        .iter()
+        .find_map(|place| schema.get(*place).or_else(|| schema.pointer(place)));
+    if let Some(said) = said {
+        return said.clone();
     }
     let kind = schema.get("type").and_then(|kind| match kind {
         Value::Array(kinds) => kinds.first().and_then(Value::as_str),
         kind => kind.as_str(),
     });
     match kind {
-        Some("string") => json!(format!("sample-{number}")),
+        Some("string") => sample_text(schema, number),
         Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
         Some("boolean") => json!(true),
-        Some("array") => json!([]),
+        Some("array") => {
+            let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+            let items = schema.get("items").cloned().unwrap_or_default();
+            (0..least.min(ITEMS_MAX)).map(|_| sample(&items, number)).collect()
+        }
         Some("null") | None => Value::Null,
         Some(_) => {
             let properties = schema.get("properties").and_then(Value::as_object);
@@ -356,6 +383,33 @@ fn sample(schema: &Value, number: u64) -> Value {
             filled.map(|(name, schema)| (name.clone(), sample(schema, number))).collect()
         }
     }
+}
+
+/// Most values of a list that are made up.
+const ITEMS_MAX: u64 = 16;
+
+/// The first of some common kinds of text that the schema takes: a word, a number, an address, a hash,
+/// a day, a moment, a mail's address, a web address.
+fn sample_text(schema: &Value, number: u64) -> Value {
+    let word = format!("sample-{number}");
+    let least = schema.get("minLength").and_then(Value::as_u64);
+    let least = least.and_then(|least| usize::try_from(least).ok()).unwrap_or(0).min(4096);
+    let kinds = [
+        json!(word),
+        json!(number.to_string()),
+        json!(format!("0x{number:040x}")),
+        json!(format!("0x{number:064x}")),
+        json!("2026-01-01"),
+        json!("2026-01-01T00:00:00Z"),
+        json!(format!("{word}@example.org")),
+        json!(format!("https://example.org/{word}")),
+        json!(format!("sample{number}")),
+        json!(format!("{word:-<least$}")),
+        json!("A"),
+    ];
+    let takes = schema::compile(schema).ok();
+    let fits = |text: &&Value| takes.as_ref().is_none_or(|takes| takes.is_valid(text));
+    kinds.iter().find(fits).cloned().unwrap_or_else(|| json!(word))
 }
 
 #[cfg(test)]
@@ -402,11 +456,20 @@ mod tests {
                 "price": { "type": "number", "minimum": 5 },
                 "kind": { "enum": ["new", "old"] },
                 "items": { "type": "array" },
+                "pair": { "type": "array", "minItems": 2, "items": { "type": "integer" } },
+                "amount": { "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?$" },
+                "to": { "type": "string", "pattern": "^0x[0-9a-fA-F]{40}$" },
+                "code": { "type": "string", "minLength": 12 },
+                "unit": { "type": "string", "examples": ["kWh"] },
             },
         });
         assert_eq!(
             sample(&schema, 7),
-            json!({ "order": "sample-7", "price": 5, "kind": "new", "items": [] })
+            json!({
+                "order": "sample-7", "price": 5, "kind": "new", "items": [], "pair": [1, 1],
+                "amount": "7", "to": "0x0000000000000000000000000000000000000007",
+                "code": "0x0000000000000000000000000000000000000007", "unit": "kWh",
+            })
         );
     }
 }

@@ -42,7 +42,7 @@ pub(crate) const fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::NoCandidates => "nobody could be drawn in time",
         Reason::TooFewMembers => "too few members took part",
-        Reason::NoQuorum => "the members disagreed in every round",
+        Reason::NoQuorum => "no round brought enough answers that agree",
         Reason::Inconclusive => "most members could not tell",
         Reason::NoValidAnswer => "no answer passed its check",
     }

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use althing_api::ServiceKey;
 use althing_api::client::Client;
-use althing_api::wire::{Conclusion, Execution, OperationResult, Outcome, Service, TaskTerms};
+use althing_api::wire::{
+    Conclusion, Execution, OperationResult, Outcome, Service, TaskTerms, Verification,
+};
 use althing_manifest::{CanonicalJson, Schemas};
 use althing_types::{
     Address, Amount, BlobRef, Call as CallOperation, EndpointId, Hash, Name, Operation,
@@ -35,6 +37,8 @@ use crate::output::{Output, table};
 use crate::patience::{Patience, pause};
 use crate::sign::{Fee, Signer, rejection};
 
+/// How many nodes check a call, unless it is said or nobody can.
+const CHECKERS: u16 = 3;
 /// Most inputs of one command.
 const INPUTS_MAX: usize = 1_000;
 /// Most calls in one transaction.
@@ -51,9 +55,10 @@ pub(crate) struct Call {
     task: Name,
     #[command(flatten)]
     inputs: Inputs,
-    /// How many nodes check the one that executes: the trust dial.
-    #[arg(long, default_value_t = 3, value_name = "K")]
-    checkers: u16,
+    /// How many nodes check the one that executes: the trust dial [default: 3, or 0 if nobody can
+    /// check the task].
+    #[arg(long, value_name = "K")]
+    checkers: Option<u16>,
     /// How many of them, the executor counted in, must agree [default: the majority].
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "Q")]
     quorum: u16,
@@ -136,15 +141,27 @@ struct Member {
 }
 
 impl Call {
-    pub(crate) fn run(self, home: &Home, output: Output) -> Result<ExitCode> {
+    pub(crate) fn run(mut self, home: &Home, output: Output) -> Result<ExitCode> {
         let (client, patience) = (home.client()?, Patience::short());
         let service = patience.ask(|| client.service(&self.service))?;
         let terms = task(&service, &self.task)?.clone();
+        let usual = if terms.verification == Verification::None { 0 } else { CHECKERS };
+        let checkers = *self.checkers.get_or_insert(usual);
         let inputs = self.prepare(&client, &service)?;
-        let price_max = self.price(&terms, inputs.len(), output)?;
+        let price_max = self.price(&terms, checkers, inputs.len(), output)?;
         let home_node = patience.ask(|| client.status())?.endpoint.0;
         let signer = Signer::new(&client, home.signer()?, self.fee)?;
-        let pending = self.call(&client, &signer, service.id.0, home_node, price_max, inputs)?;
+        let asked = CallOperation {
+            service: service.id.0,
+            task: self.task.clone(),
+            input: BlobRef::of(&[]),
+            home: home_node,
+            checkers,
+            quorum: self.quorum,
+            nodes: self.nodes(),
+            price_max,
+        };
+        let pending = Self::call(&client, &signer, &asked, inputs)?;
         let called =
             if self.wait { self.follow(&client, pending, output)? } else { unsettled(pending) };
         let failed = called
@@ -192,8 +209,14 @@ impl Call {
     }
 
     /// The most that one call may cost; says what all of them will.
-    fn price(&self, terms: &TaskTerms, count: usize, output: Output) -> Result<Amount> {
-        let checks = terms.check_price.checked_mul(u64::from(self.checkers)).unwrap_or_default();
+    fn price(
+        &self,
+        terms: &TaskTerms,
+        checkers: u16,
+        count: usize,
+        output: Output,
+    ) -> Result<Amount> {
+        let checks = terms.check_price.checked_mul(u64::from(checkers)).unwrap_or_default();
         let price = terms.price.saturating_add(checks);
         let most = self.max_price.unwrap_or(price);
         if price > most {
@@ -207,44 +230,35 @@ impl Call {
         }
         let all = price.checked_mul(u64::try_from(count).unwrap_or(u64::MAX)).unwrap_or_default();
         let total = if count == 1 { String::new() } else { format!("; {count} calls cost {all}") };
-        output.say(&format!(
-            "{} with {} checkers costs {price} tokens{total}",
-            terms.name, self.checkers
-        ));
+        output.say(&format!("{} with {checkers} checkers costs {price} tokens{total}", terms.name));
         Ok(most)
     }
 
-    /// Uploads the inputs, and calls in as few transactions as will do.
-    fn call(
-        &self,
-        client: &Client,
-        signer: &Signer,
-        service: Hash,
-        home: EndpointId,
-        price_max: Amount,
-        inputs: Vec<Prepared>,
-    ) -> Result<Vec<Pending>> {
+    /// Who may be drawn, as the ledger wants it.
+    fn nodes(&self) -> Vec<Address> {
         let mut nodes = self.nodes.clone();
         nodes.sort_unstable();
         nodes.dedup();
+        nodes
+    }
+
+    /// Uploads the inputs, and calls with them, as is asked, in as few transactions as will do.
+    fn call(
+        client: &Client,
+        signer: &Signer,
+        asked: &CallOperation,
+        inputs: Vec<Prepared>,
+    ) -> Result<Vec<Pending>> {
         let patience = Patience::short();
         let mut under_way = Vec::new();
         let mut inputs = inputs.into_iter().peekable();
         while inputs.peek().is_some() {
             let (mut names, mut operations) = (Vec::new(), Vec::new());
-            for input in inputs.by_ref().take(calls_in_one(nodes.len())) {
+            for input in inputs.by_ref().take(calls_in_one(asked.nodes.len())) {
                 patience.ask(|| client.put_blob(&input.json))?;
                 names.push(input.name);
-                operations.push(Operation::Call(CallOperation {
-                    service,
-                    task: self.task.clone(),
-                    input: BlobRef::of(&input.json),
-                    home,
-                    checkers: self.checkers,
-                    quorum: self.quorum,
-                    nodes: nodes.clone(),
-                    price_max,
-                }));
+                let input = BlobRef::of(&input.json);
+                operations.push(Operation::Call(CallOperation { input, ..asked.clone() }));
             }
             under_way.push((names, signer.submit(operations, false)?));
         }

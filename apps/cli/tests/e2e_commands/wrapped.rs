@@ -21,7 +21,7 @@ fn endpoint() -> Program {
 }
 
 fn called(stage: &Stage, input: &str) -> Value {
-    let call = ["call", SEARCH, "call", "--input", input, "--checkers", "0", "--wait"];
+    let call = ["call", SEARCH, "call", "--input", input, "--wait"];
     stage.run(&call)["executions"][0].clone()
 }
 

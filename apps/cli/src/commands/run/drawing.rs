@@ -7,7 +7,7 @@
 //!   └─ ✓ told         ok                         → done: ok
 //! ```
 
-use althing_api::wire::{BranchStatus, EventName, Run, StepPhase, StepState};
+use althing_api::wire::{BranchStatus, EventName, Run, RunStatus, StepPhase, StepState};
 
 use crate::moment::moment;
 
@@ -111,7 +111,7 @@ fn grow(
     let last = groups.len().saturating_sub(1);
     for (place, (name, members)) in groups.iter().enumerate() {
         let state = run.steps.iter().find(|step| step.id.as_str() == *name);
-        let (mark, words) = state.map_or(("?", String::new()), |step| told(step, names));
+        let (mark, words) = state.map_or(("?", String::new()), |step| told(run, step, names));
         let (joint, below) = match (depth, place == last) {
             (0, _) => ("", ""),
             (_, true) => ("└─ ", "   "),
@@ -127,9 +127,16 @@ fn grow(
     }
 }
 
-fn told(step: &StepState, names: &EventNames<'_>) -> (&'static str, String) {
+fn told(run: &Run, step: &StepState, names: &EventNames<'_>) -> (&'static str, String) {
     let attempts =
         if step.attempts > 1 { format!(", attempt {}", step.attempts) } else { String::new() };
+    // A run can end before its steps: nothing is waited for or worked on any more.
+    if run.ended_at.is_some() && !has_ended(&step.phase) && !matches!(step.phase, StepPhase::Idle) {
+        return match run.status {
+            RunStatus::Skipped => ("╌", "not taken: the condition of `when` is false".to_owned()),
+            _ => ("■", format!("stopped{attempts}")),
+        };
+    }
     match &step.phase {
         StepPhase::Idle => ("·", "not begun".to_owned()),
         StepPhase::Waiting { event, until } => {
@@ -249,5 +256,20 @@ mod tests {
         {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_run_that_is_over_shows_nothing_at_work() {
+        let names = |event: &EventName| event.event.to_string();
+        let mut run = run();
+        run.ended_at = Some(9);
+        for (status, words) in
+            [(RunStatus::Cancelled, "◷ processing"), (RunStatus::Skipped, "◷ processing")]
+        {
+            run.status = status;
+            let drawn = tree(&run, &names);
+            assert!(!drawn.contains(words) && !drawn.contains("waits for"), "{drawn}");
+        }
+        assert!(tree(&run, &names).contains("the condition of `when` is false"));
     }
 }

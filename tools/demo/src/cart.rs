@@ -241,10 +241,13 @@ impl Scene<'_> {
             late == unpaid.len() && expired == unpaid.len(),
             format!("{late} timed out, {expired} marked, of {}", unpaid.len()),
         );
-        let branches = runs
-            .iter()
-            .all(|run| run["branches"].as_array().is_some_and(|branches| !branches.is_empty()));
-        report.claim("every run shows its branches", branches, "in `run list`");
+        let told = |run: &&Value| branches_are_told(run, &step);
+        let branches = runs.iter().filter(told).count();
+        report.claim(
+            "every branch of every run says how it is: one done, the others not taken",
+            branches == carts,
+            format!("{branches} of {carts}"),
+        );
 
         let mut shipped: BTreeMap<String, usize> = BTreeMap::new();
         for done in self.delivery.shown("/done")? {
@@ -278,6 +281,20 @@ impl Scene<'_> {
         );
         Ok(())
     }
+}
+
+/// Whether the one branch that a cart took is done, and every other is said not to be taken.
+fn branches_are_told(run: &Value, step: &dyn Fn(&Value, &str) -> Option<Value>) -> bool {
+    let late = step(run, "processing").and_then(|step| ending(&step));
+    let taken = if late.as_deref() == Some("timeout") { "expired" } else { "paid" };
+    let told = |branch: &Value| {
+        let last = branch["steps"].as_array().and_then(|steps| steps.last());
+        let expected = if last.is_some_and(|last| last == taken) { "done" } else { "not_taken" };
+        branch["status"] == expected
+    };
+    let branches = run["branches"].as_array();
+    run["status"] == "done"
+        && branches.is_some_and(|branches| branches.len() == 2 && branches.iter().all(told))
 }
 
 /// How a step has ended, if it has.

@@ -3,7 +3,7 @@
 //! Each of five nodes has a meter of its own. One drifts by 8 %; later one more falls silent and one is
 //! always late. Every session must become one event with an honest value, and its tasks run once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -163,9 +163,7 @@ impl Scene<'_> {
         ));
         let count = usize::try_from(sessions)? + 1;
         let events = self.events(CAR, count)?;
-        for session in 0..sessions {
-            self.meter(LATE)?.tell("/emit", &webhook("session", session, LATE))?;
-        }
+        let (late, events) = self.too_late(events)?;
         let valid = events.iter().filter(|event| event["state"] == "valid").count();
         let keys: BTreeSet<&str> =
             events.iter().filter_map(|event| event["key"].as_str()).collect();
@@ -173,6 +171,11 @@ impl Scene<'_> {
             "every session is one valid event",
             valid == count && keys.len() == count,
             format!("{valid} valid of {}", events.len()),
+        );
+        self.report.claim(
+            "what one meter says too late is refused as that, and changes nothing",
+            late == valid - 1,
+            format!("{late} refused"),
         );
         let drifting = self.account(DRIFTING)?;
         let honest = events.iter().filter(|event| is_honest(event, &drifting)).count();
@@ -216,6 +219,34 @@ impl Scene<'_> {
         Ok(())
     }
 
+    /// What one meter says once all sessions are decided: how many of them its node was told to be
+    /// late with, and the events as they are afterwards, if that is how they were before.
+    fn too_late(&mut self, before: Vec<Value>) -> Result<(usize, Vec<Value>)> {
+        for session in 0..self.plot.sessions {
+            self.meter(LATE)?.tell("/emit", &webhook("session", session, LATE))?;
+        }
+        let node = self.network.node(LATE)?;
+        let keys: Vec<&str> = before
+            .iter()
+            .filter(|event| event["observations"].as_array().map(Vec::len) == Some(3))
+            .filter_map(|event| event["key"].as_str())
+            .collect();
+        let mut late = 0;
+        for key in keys {
+            let show = ["--node", &node.api, "event", "show", key];
+            let code = wait("what the ledger says to what came late", || {
+                let code = &self.cli.run(&show)?["refused"]["code"];
+                Ok(code.as_str().map(str::to_owned))
+            })?;
+            late += usize::from(code == "LED-0045");
+        }
+        let after = self.events(CAR, before.len())?;
+        if said(&before) != said(&after) {
+            bail!("an event changed when one more meter told of it after its end");
+        }
+        Ok((late, after))
+    }
+
     /// The same meters without a tolerance.
     fn exact(&mut self) -> Result<()> {
         const SESSIONS: u32 = 5;
@@ -241,6 +272,13 @@ impl Scene<'_> {
         );
         Ok(())
     }
+}
+
+/// What is settled in events, by their keys.
+fn said(events: &[Value]) -> BTreeMap<String, [Value; 3]> {
+    let parts =
+        |event: &Value| ["state", "measured", "observations"].map(|part| event[part].clone());
+    events.iter().map(|event| (event["key"].to_string(), parts(event))).collect()
 }
 
 fn asleep(meters: &[Bridge]) -> Result<usize> {

@@ -50,8 +50,10 @@ impl<'a> Known<'a> {
         if !self.found.contains_key(id) {
             let record = query::application(&self.reader.view(), id).map_err(failed)?;
             let record = record.filter(|record| is_visible(record, self.viewer));
-            let with_mains = |record: ApplicationRecord| Ok((mains(self.reader, &record)?, record));
-            let found = record.map(with_mains).transpose()?;
+            let found = match record {
+                None => None,
+                Some(record) => Some((mains(self.reader, &record)?, record)),
+            };
             self.found.insert(*id, found.map(|(mains, record)| (record, mains)));
         }
         Ok(self.found.get(id).and_then(Option::as_ref))
@@ -61,7 +63,7 @@ impl<'a> Known<'a> {
 fn mains(reader: &Reader, application: &ApplicationRecord) -> Result<Mains, NodeError> {
     let view = reader.view();
     let steps = application.terms.plan.steps.iter();
-    let main = |action: &Action| {
+    let main = |action: &Action| -> Result<Option<Name>, NodeError> {
         Ok(match action {
             Action::Task { service, task } => query::service(&view, service)
                 .map_err(failed)?

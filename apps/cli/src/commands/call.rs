@@ -20,9 +20,7 @@ use althing_api::wire::{
     Conclusion, Execution, OperationResult, Outcome, Service, TaskTerms, Verification,
 };
 use althing_manifest::{CanonicalJson, Schemas};
-use althing_types::{
-    Address, Amount, BlobRef, Call as CallOperation, EndpointId, Hash, Name, Operation,
-};
+use althing_types::{Address, Amount, BlobRef, Call as CallOperation, Hash, Name, Operation};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
@@ -538,7 +536,9 @@ mod tests {
     #[test]
     fn a_transaction_full_of_calls_is_never_too_long() {
         use althing_keys::AccountKey;
-        use althing_types::{ChainId, Height, Nonce, TRANSACTION_BYTES_MAX, Transaction};
+        use althing_types::{
+            ChainId, EndpointId, Height, Nonce, TRANSACTION_BYTES_MAX, Transaction,
+        };
 
         let key = AccountKey::from_bytes(&[1; 32]).unwrap();
         for nodes in [0, 1, 128] {

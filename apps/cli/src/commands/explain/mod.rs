@@ -18,10 +18,12 @@ use divergence::{Kept, Outputs};
 use serde::Serialize;
 use story::{Parting, partings};
 
+use crate::commands::execution;
 use crate::home::Home;
 use crate::names::Names;
 use crate::output::Output;
 use crate::services::ServiceNames;
+use crate::words;
 
 /// Most outputs that are fetched to be shown.
 const OUTPUTS_MAX: usize = 64;
@@ -83,13 +85,28 @@ impl Explain {
         }
         match client.run(&self.id, Duration::ZERO) {
             Ok(run) => {
-                let text = run::tell(&run, &services.lookup());
+                let reasons = |id: &Hash| {
+                    let execution = client.execution(id, Duration::ZERO).ok()?;
+                    execution.conclusion.as_ref().map(why)
+                };
+                let text = run::tell(&run, &services.lookup(), &reasons);
                 let told = serde_json::json!({ "text": text, "run": run });
                 output.print(&told, |_| text.clone())
             }
             Err(error) if error.is_not_found() => Err(missing.into()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Why an execution brought nothing.
+fn why(conclusion: &Conclusion) -> String {
+    match conclusion {
+        Conclusion::Accepted { outcome: Outcome::Failed { failure } } => {
+            words::failure(*failure).to_owned()
+        }
+        Conclusion::Failed { reason } => words::reason(*reason).to_owned(),
+        other => execution::conclusion(other),
     }
 }
 

@@ -1,12 +1,16 @@
 //! The story of a run.
 
 use althing_api::wire::{BranchStatus, Run, RunStatus, StepPhase, StepState, StepStatus};
+use althing_types::Hash;
 
 use crate::commands::run::EventNames;
 use crate::moment::moment;
 
+/// Why an execution ended as it did, if the node still knows.
+pub(super) type Reasons<'a> = dyn Fn(&Hash) -> Option<String> + 'a;
+
 /// What started it, what each step came to and why, and what the owner can do.
-pub(super) fn tell(run: &Run, names: &EventNames<'_>) -> String {
+pub(super) fn tell(run: &Run, names: &EventNames<'_>, reasons: &Reasons<'_>) -> String {
     let cause = match (&run.event, &run.parent) {
         (Some(event), _) => format!("the event {event}"),
         (None, Some(parent)) => format!("step {} of the run {}", parent.step, parent.run),
@@ -18,7 +22,7 @@ pub(super) fn tell(run: &Run, names: &EventNames<'_>) -> String {
         moment(run.started_at)
     );
     for step in &run.steps {
-        if let Some(sentence) = sentence(run, step, names) {
+        if let Some(sentence) = sentence(run, step, names, reasons) {
             text.push_str(&sentence);
             text.push('\n');
         }
@@ -27,8 +31,23 @@ pub(super) fn tell(run: &Run, names: &EventNames<'_>) -> String {
     text
 }
 
-fn sentence(run: &Run, step: &StepState, names: &EventNames<'_>) -> Option<String> {
+fn sentence(
+    run: &Run,
+    step: &StepState,
+    names: &EventNames<'_>,
+    reasons: &Reasons<'_>,
+) -> Option<String> {
     let name = &step.id;
+    let is_begun =
+        !matches!(step.phase, StepPhase::Idle | StepPhase::NotTaken | StepPhase::Ended { .. });
+    // A run can end before its steps: nothing goes on in it any more.
+    match run.status {
+        RunStatus::Skipped if is_begun => return None,
+        RunStatus::Cancelled if is_begun => {
+            return Some(format!("{name} was under way when the run was cancelled."));
+        }
+        _ => {}
+    }
     let attempt = step.attempt.map(|id| format!(" (execution {id})")).unwrap_or_default();
     let after =
         step.awaited.map(|event| format!(" after the event {event} had come")).unwrap_or_default();
@@ -72,9 +91,14 @@ fn sentence(run: &Run, step: &StepState, names: &EventNames<'_>) -> Option<Strin
                     } else {
                         ""
                     };
+                    let times = match step.attempts {
+                        1 => "1 attempt".to_owned(),
+                        attempts => format!("{attempts} attempts"),
+                    };
+                    let reason = step.attempt.as_ref().and_then(|id| reasons(&id.0));
+                    let reason = reason.map(|why| format!(": {why}")).unwrap_or_default();
                     format!(
-                        "{name} ended with an error at {at}, after {} attempts{attempt}{nobody}.",
-                        step.attempts
+                        "{name} ended with an error at {at}, after {times}{attempt}{reason}{nobody}."
                     )
                 }
                 StepStatus::Timeout => format!("{name} ran out of time at {at}."),
@@ -129,16 +153,24 @@ mod tests {
                 "step": "paid", "with": "error" }],
         }))
         .unwrap();
-        let text = tell(&run, &|event| event.event.to_string());
+        let reasons = |id: &Hash| (id.0 == [4; 32]).then(|| "the service gave up".to_owned());
+        let mut run = run;
+        let text = tell(&run, &|event| event.event.to_string(), &reasons);
         let expected = format!(
             "This run of acme/cart@1.0.0 was started by the event {} at 1970-01-01T00:00:00Z.\n\
              address returned ok at 1970-01-01T00:00:01Z (execution {}).\n\
-             paid ended with an error at 1970-01-01T00:00:02Z, after 3 attempts (execution {}); nothing in the application hangs on that.\n\
+             paid ended with an error at 1970-01-01T00:00:02Z, after 3 attempts (execution {}): the service gave up; nothing in the application hangs on that.\n\
              The run failed: `althing run retry` repeats the step.\nIt has cost 0.5 so far.\n",
             hash("02"),
             hash("03"),
             hash("04")
         );
         assert_eq!(text, expected);
+
+        // Nothing is at work in a run that is over.
+        run.status = RunStatus::Skipped;
+        run.steps[1].phase = StepPhase::Working { execution: Hash([4; 32]).into() };
+        let text = tell(&run, &|event| event.event.to_string(), &reasons);
+        assert!(!text.contains("at work") && text.contains("was skipped"), "{text}");
     }
 }

@@ -18,6 +18,7 @@ mod config;
 mod lines;
 mod mailbox;
 mod memory;
+mod numbers;
 mod outbox;
 mod server;
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::numbers::carried;
 use crate::{Connection, Memory, Setup};
 
 /// How many events are posted before the memory is asked again.
@@ -59,13 +60,15 @@ impl Outbox {
         outbox
     }
 
-    /// Keeps an event; false if its id is known. Durable when it returns.
+    /// Keeps an event; false if its id is known. Durable when it returns. Numbers that no node takes
+    /// are written as text: the event would be lost by them.
     ///
     /// # Errors
     ///
     /// If the disk refuses, or too many events wait.
     pub async fn add(&self, sighting: Sighting) -> Result<bool> {
         let memory = self.memory.clone();
+        let sighting = Sighting { data: carried(sighting.data), ..sighting };
         let added = tokio::task::spawn_blocking(move || memory.add(&sighting))
             .await
             .context("the outbox's thread panicked")??;

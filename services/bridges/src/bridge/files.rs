@@ -8,7 +8,7 @@
 //! The twin is a folder of the bridge's own.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -115,7 +115,15 @@ impl Files {
             std::fs::rename(&hidden, &file)?;
             std::fs::File::open(parent)?.sync_all()
         })();
-        written.map_err(|error: std::io::Error| Trouble::Again(error.to_string()))?;
+        written.map_err(|error: std::io::Error| match error.kind() {
+            // No later attempt can write to such a path.
+            ErrorKind::InvalidInput
+            | ErrorKind::InvalidFilename
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists => Trouble::Never(format!("'{path}': {error}")),
+            _ => Trouble::Again(error.to_string()),
+        })?;
         let hash = hex::encode(Keccak256::digest(&bytes));
         let mut output = json!({ "path": path, "hash": hash });
         if let Some(served) = &self.served {
@@ -306,6 +314,18 @@ mod tests {
         }
         files.served = None;
         assert_eq!(files.fetch("a/p.png"), None);
+    }
+
+    #[test]
+    fn a_path_that_can_never_be_written_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for path in ["a\0b", &"x".repeat(300), "folder", "file/below"] {
+            let said = files.write(path, "x", Encoding::Utf8);
+            assert!(matches!(said, Err(Trouble::Never(_))), "{path:?}: {said:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Settings: `{"hooks": {"shop": {"secret": "whsec_…"}, "open": {}}, "allow": ["api.example.org"]}`.
 //! A hook with a secret takes only posts that are signed by Standard Webhooks, not older than five
-//! minutes. An event's id is `webhook-id`, else `idempotency-key`, else the hash of the body, so a
+//! minutes. What no node would take (more than 1 MiB, nested deeper than 100) is refused when it is
+//! posted; integers of 64 bits become text. An event's id is `webhook-id`, else `idempotency-key`, else the hash of the body, so a
 //! repeated delivery is the same event. A request that is more than a look, and whose answer is lost on
 //! the way, ends as `uncertain`: it is not sent again. The twin answers requests by itself, with what
 //! was sent.
@@ -23,11 +24,17 @@ use serde_json::{Value, json};
 use sha3::{Digest as _, Keccak256};
 use standardwebhooks::Webhook;
 
+use crate::numbers::has_lost_digits;
 use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is handed on, in bytes.
 const BODY_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest event that the node takes, in bytes, less what is around the body.
+const EVENT_BYTES_MAX: usize = (1 << 20) - (4 << 10);
+/// Deepest body: the node reads 128 levels, with those around it.
+const DEPTH_MAX: usize = 100;
 
 pub(super) struct Http {
     hooks: BTreeMap<String, Option<Webhook>>,
@@ -187,6 +194,14 @@ fn never_left(error: &ureq::Error) -> bool {
     }
 }
 
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
 async fn receive(
     State((http, outbox)): State<(Arc<Http>, Outbox)>,
     Path(name): Path<String>,
@@ -201,14 +216,28 @@ async fn receive(
         let error = json!({ "error": "the signature is not the sender's, or too old" });
         return said(StatusCode::UNAUTHORIZED, error);
     }
+    // Whatever the node would not take is refused here, where somebody can still do something about it.
     let Ok(data) = serde_json::from_slice::<Value>(&body) else {
         return said(StatusCode::UNPROCESSABLE_ENTITY, json!({ "error": "the body is not JSON" }));
     };
+    if has_lost_digits(&data) {
+        let error =
+            json!({ "error": "a number has more digits than 64 bits hold: send it as text" });
+        return said(StatusCode::UNPROCESSABLE_ENTITY, error);
+    }
+    if depth(&data) > DEPTH_MAX {
+        let error = json!({ "error": format!("the body is nested deeper than {DEPTH_MAX}") });
+        return said(StatusCode::UNPROCESSABLE_ENTITY, error);
+    }
     let named = ["webhook-id", "idempotency-key"]
         .iter()
         .find_map(|header| headers.get(*header)?.to_str().ok())
         .map(str::to_owned);
     let id = named.unwrap_or_else(|| hex::encode(Keccak256::digest(&body)));
+    if data.to_string().len() + id.len() > EVENT_BYTES_MAX {
+        let error = json!({ "error": format!("an event has at most {EVENT_BYTES_MAX} bytes") });
+        return said(StatusCode::PAYLOAD_TOO_LARGE, error);
+    }
     let sighting = Sighting {
         kind: "received".to_owned(),
         id: format!("{name} {id}"),

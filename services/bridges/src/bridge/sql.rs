@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+use crate::numbers::carried;
 use crate::{Answer, Bridge, Judgement, Outbox, Setup, Sighting, Task, Trouble};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -133,7 +134,7 @@ impl Bridge for Sql {
                 let parameters = task.input.get("parameters").and_then(Value::as_array);
                 let parameters = parameters.cloned().unwrap_or_default();
                 match self.database.query(task.text("sql"), &parameters).await {
-                    Ok(rows) => Ok(Answer::new("ok", json!({ "rows": rows }))),
+                    Ok(rows) => Ok(Answer::new("ok", json!({ "rows": carried(rows.into()) }))),
                     Err(Failure::Statement(why)) => rejected(why),
                     Err(away) => Err(away.into()),
                 }
@@ -169,7 +170,7 @@ impl Bridge for Sql {
                 let parameters = task.input.get("parameters").and_then(Value::as_array);
                 let parameters = parameters.cloned().unwrap_or_default();
                 let rows = self.database.query(task.text("sql"), &parameters).await?;
-                if answer.output.get("rows") == Some(&Value::Array(rows)) {
+                if answer.output.get("rows") == Some(&carried(rows.into())) {
                     valid
                 } else {
                     invalid("the query gives other rows here")

@@ -170,3 +170,18 @@ fn a_schedule_that_never_comes_is_refused_when_the_bridge_starts() {
     let said = Bridge::refused("timer", folder.path(), &config, &inbox);
     assert!(said.contains("'never'"), "{said}");
 }
+
+#[test]
+fn a_webhook_that_is_taken_reaches_the_node_and_what_no_node_takes_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let config = json!({ "hooks": { "shop": {} } });
+    let bridge = Bridge::start("http", folder.path(), &config, &inbox, true);
+    let post = |body: &str| bridge.post_with("/hooks/shop", &[], body);
+    assert_eq!(post(&format!("{:?}", "x".repeat(1 << 20))), 413);
+    assert_eq!(post(r#"{"id": 123456789012345678901234}"#), 422);
+    assert_eq!(post(&format!("{}{}", "[".repeat(110), "]".repeat(110))), 422);
+    assert_eq!(post(r#"{"id": 820982911946154508, "total": 25.5}"#), 202);
+    let body = json!({ "id": "820982911946154508", "total": 25.5 });
+    assert_eq!(inbox.wait(1)[0]["data"]["body"], body);
+}

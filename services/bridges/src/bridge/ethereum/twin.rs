@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::keccak256;
+use alloy::primitives::{Address, U256, keccak256};
 use anyhow::Result;
 use async_trait::async_trait;
 use axum::Router;
@@ -76,6 +76,13 @@ struct Payment {
 
 async fn pay(State(outbox): State<Outbox>, payment: axum::Json<Payment>) -> Response {
     let axum::Json(Payment { to, amount, tx }) = payment;
+    let refused = |why: String| (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
+    // As a chain writes it: waits are found by the text.
+    let Ok(to) = to.parse::<Address>() else { return refused(format!("'{to}' is no address")) };
+    if U256::from_str_radix(&amount, 10).is_err() {
+        return refused(format!("'{amount}' is no whole amount"));
+    }
+    let to = to.to_string();
     let tx = tx.unwrap_or_else(|| keccak256(format!("{to} {amount}")).to_string());
     let sighting = Sighting {
         kind: "received".to_owned(),

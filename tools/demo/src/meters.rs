@@ -153,6 +153,7 @@ impl Scene<'_> {
     /// All sessions, with one meter mute and one late: three take part.
     fn three_of_five(&mut self, fine_with_five: f64) -> Result<()> {
         let sessions = self.plot.sessions;
+        let unchanged = self.too_late()?;
         for session in 0..sessions {
             for node in (1..=METERS).filter(|node| ![MUTE, LATE].contains(node)) {
                 self.meter(node)?.tell("/emit", &webhook("session", session, node))?;
@@ -161,9 +162,9 @@ impl Scene<'_> {
         self.say(&format!(
             "{sessions} sessions, told of by two honest meters and the drifting one."
         ));
-        let count = usize::try_from(sessions)? + 1;
+        // With the one of all five, the one that one meter was late for, and the one after it.
+        let count = usize::try_from(sessions)? + 3;
         let events = self.events(CAR, count)?;
-        let (unchanged, alone) = self.too_late(&events)?;
         let valid = events.iter().filter(|event| event["state"] == "valid").count();
         let keys: BTreeSet<&str> =
             events.iter().filter_map(|event| event["key"].as_str()).collect();
@@ -173,9 +174,9 @@ impl Scene<'_> {
             format!("{valid} valid of {}", events.len()),
         );
         self.report.claim(
-            "what one meter says too late changes nothing, and what it says alone is no event",
-            unchanged && alone,
-            "by its own program, after all others".to_owned(),
+            "what one meter says of a session that is over changes nothing",
+            unchanged,
+            "told before the next one",
         );
         let drifting = self.account(DRIFTING)?;
         let honest = events.iter().filter(|event| is_honest(event, &drifting)).count();
@@ -219,21 +220,28 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// What one meter says once all sessions are decided. Whether nothing has changed when it has also
-    /// told of a session that nobody else has seen, and whether that one came to nothing.
-    fn too_late(&self, before: &[Value]) -> Result<(bool, bool)> {
-        let meter = self.meter(LATE)?;
-        for session in 0..self.plot.sessions {
-            meter.tell("/emit", &webhook("session", session, LATE))?;
-        }
-        // Its program posts one after the other: when this one is there, all others have come.
-        meter.tell("/emit", &webhook("alone", 0, LATE))?;
-        let after = said(&self.events(CAR, before.len() + 1)?);
-        let before = said(before);
-        let unchanged = before.iter().all(|(key, event)| after.get(key) == Some(event));
-        let alone = after.iter().filter(|(key, _)| !before.contains_key(*key));
-        let alone: Vec<&Value> = alone.map(|(_, [state, ..])| state).collect();
-        Ok((unchanged, alone == ["expired"]))
+    /// One session of which one meter tells when it is over; whether that has changed anything.
+    fn too_late(&self) -> Result<bool> {
+        let tell = |name: &str, nodes: &[usize]| -> Result<()> {
+            nodes.iter().try_for_each(|node| {
+                self.meter(*node)?.tell("/emit", &webhook(name, 0, *node)).map(drop)
+            })
+        };
+        tell("over", &[1, 2, DRIFTING])?;
+        let before = said(&self.events(CAR, 2)?);
+        // Its program posts one after the other: once the second is counted, the first has come.
+        tell("over", &[LATE])?;
+        tell("next", &[LATE, 1, 2, DRIFTING])?;
+        let late = self.account(LATE)?;
+        let after = wait("a session of four meters", || {
+            let events = self.events(CAR, 3)?;
+            let known = |event: &Value| {
+                let all = event["observations"].as_array();
+                all.is_some_and(|all| all.len() == 4 && all.iter().any(|it| it["node"] == *late))
+            };
+            Ok(events.iter().any(known).then(|| said(&events)))
+        })?;
+        Ok(before.iter().all(|(key, event)| after.get(key) == Some(event)))
     }
 
     /// The same meters without a tolerance.

@@ -219,7 +219,9 @@ fn runs_are_repeated_and_cancelled(orders: &Orders) {
     let failed = orders.run(&event, "failed");
     assert!(stage.told(&["run", "show", id(&failed)]).0.contains("✗ marked"));
     let told = stage.told(&["explain", id(&failed)]).0;
-    for part in ["the service returned what it does not declare", "`althing run retry` repeats the step"] {
+    for part in
+        ["the service returned what it does not declare", "`althing run retry` repeats the step"]
+    {
         assert!(told.contains(part), "{part:?} is not in\n{told}");
     }
     stage.fails(&["run", "retry", id(&failed), "--step", "packed"], "CLI-0030");

@@ -106,7 +106,7 @@ fn why(conclusion: &Conclusion) -> String {
             words::failure(*failure).to_owned()
         }
         Conclusion::Failed { reason } => words::reason(*reason).to_owned(),
-        other => execution::conclusion(other),
+        other @ Conclusion::Accepted { .. } => execution::conclusion(other),
     }
 }
 

@@ -166,11 +166,8 @@ impl<'a> Answers<'a> {
         }
         self.rounds += 1;
         let now = (lock(shared).clock)();
-        let until = *self.until.get_or_insert(now.after(if self.alone {
-            ALONE_MS_MAX
-        } else {
-            ANSWERS_MS_MAX
-        }));
+        let patience_ms = if self.alone { ALONE_MS_MAX } else { ANSWERS_MS_MAX };
+        let until = *self.until.get_or_insert_with(|| now.after(patience_ms));
         if now >= until {
             return Vec::new();
         }

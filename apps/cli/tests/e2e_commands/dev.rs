@@ -283,6 +283,18 @@ fn a_new_version_of_a_service_is_taken_up_and_samples_satisfy_its_schemas() {
     fs::write(&test, ARRIVED).unwrap();
     let (came, code) = althing(&folder, &["test", text(&test)]);
     assert_eq!((&came[0]["passed"], code), (&true.into(), Some(0)), "{came}");
+
+    // What `when` asks of its event is so in a sample.
+    let before = fs::read_to_string(&file).unwrap();
+    let picky = "when: { event: shop.order_placed, where: { order: this-one } }";
+    fs::write(&file, before.replace("when: shop.order_placed", picky)).unwrap();
+    dev.says("deployed again: ~when");
+    dev.press("e");
+    dev.says("\"order\":\"this-one\"");
+    until("a run of the application that asks for one order", || {
+        let (runs, _) = althing(&folder, &["run", "list"]);
+        (runs.as_array().unwrap().len() == 4).then_some(())
+    });
     dev.quit();
 }
 

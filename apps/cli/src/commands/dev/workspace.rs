@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use althing_api::ServiceKey;
 use althing_api::client::Client;
 use althing_api::wire::CloudEvent;
+use althing_application::WhereValue;
 use althing_keys::NodeKeys;
 use althing_manifest::{Manifest, ServiceFile, schema};
 use althing_node::dev_network::DevNode;
@@ -49,6 +50,8 @@ pub(super) struct Workspace<'a> {
     /// When each file was changed last.
     seen: BTreeMap<PathBuf, SystemTime>,
     deployed: Option<(Hash, Plan)>,
+    /// What the application's `when` says that keys of its event must be.
+    keys: Vec<(u8, Value)>,
     /// The event that was sent last, for sending it again.
     last: Option<(ServiceKey, CloudEvent)>,
     sent: u64,
@@ -74,6 +77,7 @@ impl<'a> Workspace<'a> {
             manifests: BTreeMap::new(),
             seen: BTreeMap::new(),
             deployed: None,
+            keys: Vec::new(),
             last: None,
             sent: 0,
         };
@@ -270,6 +274,12 @@ impl<'a> Workspace<'a> {
         };
         let deployed = app::deploy(&self.client, key, Fee::DEFAULT, &order)?;
         let plan = checked.compiled.plan().clone();
+        let keys =
+            checked.compiled.parsed().when.filter.iter().filter_map(|key| match &key.value {
+                WhereValue::Constant(value) => Some((key.key, value.clone())),
+                WhereValue::Trigger(_) | WhereValue::Yielded { .. } => None,
+            });
+        self.keys = keys.collect();
         let change = match &self.deployed {
             None => format!("deployed {}", deployed.application),
             Some((_, before)) => difference(before, &plan),
@@ -288,12 +298,18 @@ impl<'a> Workspace<'a> {
             .and_then(|manifest| manifest.event(&name.event))
             .context("the event's service is not in this folder")?;
         self.sent += 1;
+        let mut data = sample(&event.data, self.sent);
+        for (key, value) in &self.keys {
+            if let Some(name) = event.keys.get(usize::from(*key)) {
+                data[name.as_str()] = value.clone();
+            }
+        }
         let event = CloudEvent {
             specversion: "1.0".to_owned(),
             id: format!("sample-{}-{}", althing_node::now().0, self.sent),
             source: "althing dev".to_owned(),
             kind: name.event.clone().into(),
-            data: sample(&event.data, self.sent),
+            data,
         };
         self.last = Some((ServiceKey::Id(name.service), event));
         self.send()

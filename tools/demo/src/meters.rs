@@ -3,7 +3,7 @@
 //! Each of five nodes has a meter of its own. One drifts by 8 %; later one more falls silent and one is
 //! always late. Every session must become one event with an honest value, and its tasks run once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -153,6 +153,7 @@ impl Scene<'_> {
     /// All sessions, with one meter mute and one late: three take part.
     fn three_of_five(&mut self, fine_with_five: f64) -> Result<()> {
         let sessions = self.plot.sessions;
+        let unchanged = self.too_late()?;
         for session in 0..sessions {
             for node in (1..=METERS).filter(|node| ![MUTE, LATE].contains(node)) {
                 self.meter(node)?.tell("/emit", &webhook("session", session, node))?;
@@ -161,11 +162,9 @@ impl Scene<'_> {
         self.say(&format!(
             "{sessions} sessions, told of by two honest meters and the drifting one."
         ));
-        let count = usize::try_from(sessions)? + 1;
+        // With the one of all five, the one that one meter was late for, and the one after it.
+        let count = usize::try_from(sessions)? + 3;
         let events = self.events(CAR, count)?;
-        for session in 0..sessions {
-            self.meter(LATE)?.tell("/emit", &webhook("session", session, LATE))?;
-        }
         let valid = events.iter().filter(|event| event["state"] == "valid").count();
         let keys: BTreeSet<&str> =
             events.iter().filter_map(|event| event["key"].as_str()).collect();
@@ -173,6 +172,11 @@ impl Scene<'_> {
             "every session is one valid event",
             valid == count && keys.len() == count,
             format!("{valid} valid of {}", events.len()),
+        );
+        self.report.claim(
+            "what one meter says of a session that is over changes nothing",
+            unchanged,
+            "told before the next one",
         );
         let drifting = self.account(DRIFTING)?;
         let honest = events.iter().filter(|event| is_honest(event, &drifting)).count();
@@ -216,6 +220,30 @@ impl Scene<'_> {
         Ok(())
     }
 
+    /// One session of which one meter tells when it is over; whether that has changed anything.
+    fn too_late(&self) -> Result<bool> {
+        let tell = |name: &str, nodes: &[usize]| -> Result<()> {
+            nodes.iter().try_for_each(|node| {
+                self.meter(*node)?.tell("/emit", &webhook(name, 0, *node)).map(drop)
+            })
+        };
+        tell("over", &[1, 2, DRIFTING])?;
+        let before = said(&self.events(CAR, 2)?);
+        // Its program posts one after the other: once the second is counted, the first has come.
+        tell("over", &[LATE])?;
+        tell("next", &[LATE, 1, 2, DRIFTING])?;
+        let late = self.account(LATE)?;
+        let after = wait("a session of four meters", || {
+            let events = self.events(CAR, 3)?;
+            let known = |event: &Value| {
+                let all = event["observations"].as_array();
+                all.is_some_and(|all| all.len() == 4 && all.iter().any(|it| it["node"] == *late))
+            };
+            Ok(events.iter().any(known).then(|| said(&events)))
+        })?;
+        Ok(before.iter().all(|(key, event)| after.get(key) == Some(event)))
+    }
+
     /// The same meters without a tolerance.
     fn exact(&mut self) -> Result<()> {
         const SESSIONS: u32 = 5;
@@ -241,6 +269,13 @@ impl Scene<'_> {
         );
         Ok(())
     }
+}
+
+/// What is settled in events, by their keys.
+fn said(events: &[Value]) -> BTreeMap<String, [Value; 3]> {
+    let parts =
+        |event: &Value| ["state", "measured", "observations"].map(|part| event[part].clone());
+    events.iter().map(|event| (event["key"].to_string(), parts(event))).collect()
 }
 
 fn asleep(meters: &[Bridge]) -> Result<usize> {

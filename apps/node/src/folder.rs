@@ -8,10 +8,12 @@
 //!   data/          state.redb · consensus.wal · blobs/ · journal/ · wasm/
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use althing_types::{LABEL_BYTES_MAX, LABELS_MAX, Label, Name, are_labels};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// What the operator of a node decides. Every field has a default.
@@ -43,6 +45,9 @@ pub struct Settings {
     pub blob_keep_hours: u32,
     /// How many tasks run at the same time. Default: 2. Since 0.1.0.
     pub tasks_max: usize,
+    /// What the node says of itself, such as `{"region": "eu"}`: every offer states it, and steps of
+    /// applications choose nodes by it. After a change, offer again. Default: nothing. Since 0.1.0.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
@@ -58,7 +63,29 @@ impl Default for Settings {
             blob_bytes_max: 10 << 30,
             blob_keep_hours: 168,
             tasks_max: 2,
+            labels: BTreeMap::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The labels as offers state them.
+    ///
+    /// # Errors
+    ///
+    /// If one is no label, or if they are too many or too long.
+    pub fn labels(&self) -> Result<Vec<Label>> {
+        let label = |(name, value): (&String, &String)| {
+            let parsed = |text: &String| text.parse::<Name>().with_context(|| format!("{text:?}"));
+            Ok(Label { name: parsed(name)?, value: parsed(value)? })
+        };
+        // In the order of their names: that of the map.
+        let labels = self.labels.iter().map(label).collect::<Result<Vec<_>>>()?;
+        ensure!(
+            are_labels(&labels),
+            "at most {LABELS_MAX} labels with {LABEL_BYTES_MAX} bytes altogether are allowed"
+        );
+        Ok(labels)
     }
 }
 
@@ -112,8 +139,10 @@ impl Folder {
         let path = self.settings_file();
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("reading the node's settings {}", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("understanding the node's settings {}", path.display()))
+        let settings: Settings = serde_json::from_str(&text)
+            .with_context(|| format!("understanding the node's settings {}", path.display()))?;
+        settings.labels().with_context(|| format!("reading the labels in {}", path.display()))?;
+        Ok(settings)
     }
 
     /// Writes the settings.
@@ -143,5 +172,23 @@ mod tests {
         assert_eq!(folder.settings().unwrap(), settings);
         std::fs::write(folder.settings_file(), r#"{"lisen": "x"}"#).unwrap();
         assert!(format!("{:#}", folder.settings().unwrap_err()).contains("unknown field `lisen`"));
+    }
+
+    #[test]
+    fn labels_are_read_in_their_order_and_refused_where_no_offer_could_state_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(folder.path());
+        let labels = |text: &str| {
+            std::fs::write(folder.settings_file(), format!("{{\"labels\": {text}}}")).unwrap();
+            folder.settings().map(|settings| settings.labels().unwrap())
+        };
+        let told: Vec<String> =
+            labels(r#"{"region": "eu", "gpu": "yes"}"#).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["gpu=yes", "region=eu"]);
+        assert!(labels("{}").unwrap().is_empty());
+        assert!(labels(r#"{"Region": "eu"}"#).is_err());
+        assert!(labels(r#"{"region": "a b"}"#).is_err());
+        let nine: Vec<String> = (0..9).map(|n| format!("\"l{n}\": \"x\"")).collect();
+        assert!(labels(&format!("{{{}}}", nine.join(", "))).is_err());
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn roster<V: View>(ledger: &Ledger<'_, V>, service: &Hash) -> Result<
             owner: offer.owner,
             weight: if active { weight(&offer, now, parameters) } else { 0 },
             newcomer: active && done < parameters.newcomer_until,
+            labels: offer.labels,
         });
     }
     let newcomers_share = parameters.newcomers_share;
@@ -67,10 +68,8 @@ pub(crate) fn begin<V: View>(
 /// block first asked for them.
 fn is_decided<V: View>(ledger: &mut Ledger<'_, V>, execution: &Execution) -> Result<bool, Fault> {
     let (_, roster) = ledger.roster(&execution.service)?;
-    let allowed = &execution.nodes;
-    let can_sit = |candidate: &&Candidate| {
-        candidate.weight > 0 && (allowed.is_empty() || allowed.contains(&candidate.node))
-    };
+    let allowed = execution.restriction();
+    let can_sit = |candidate: &&Candidate| candidate.weight > 0 && allowed.admits(candidate);
     let mut candidates = roster.candidates.iter().filter(can_sit);
     let (Some(only), None) = (candidates.next(), candidates.next()) else { return Ok(false) };
     let offer = ledger.offer(&execution.service, &only.node)?;
@@ -177,7 +176,7 @@ fn draw_more<V: View>(
     let beacon = ledger.block.beacon;
     let seed = draw_seed(&beacon, &execution.id, execution.round, execution.refills);
     let count = usize::try_from(seats).unwrap_or(usize::MAX);
-    let drawn = draw(&seed, &roster, &excluded, &execution.nodes, count);
+    let drawn = draw(&seed, &roster, &excluded, execution.restriction(), count);
     if !drawn.is_empty() {
         execution.draws.push(DrawRecord {
             round: execution.round,

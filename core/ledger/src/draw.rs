@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use althing_types::{Address, BasisPoints, Hash, Height, tagged};
+use althing_types::{Address, BasisPoints, Hash, Height, Label, LabelCondition, tagged};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Somebody who may be drawn.
@@ -24,6 +24,26 @@ pub struct Candidate {
     pub weight: u128,
     /// Whether it has done little so far.
     pub newcomer: bool,
+    /// What it says of itself.
+    pub labels: Vec<Label>,
+}
+
+/// Who of all candidates may be drawn for one execution.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Restriction<'a> {
+    /// These; any node if there is none.
+    pub nodes: &'a [Address],
+    /// Whoever says of itself what all of these ask for.
+    pub labels: &'a [LabelCondition],
+}
+
+impl Restriction<'_> {
+    /// Whether the candidate may be drawn.
+    #[must_use]
+    pub fn admits(&self, candidate: &Candidate) -> bool {
+        (self.nodes.is_empty() || self.nodes.contains(&candidate.node))
+            && self.labels.iter().all(|condition| condition.holds(&candidate.labels))
+    }
 }
 
 /// All candidates for a service at a height, by ascending node. Nodes keep it by its hash.
@@ -54,7 +74,7 @@ pub fn draw_seed(beacon: &Hash, execution: &Hash, round: u32, refill: u32) -> Ha
 }
 
 /// Draws up to `seats` nodes, in order, leaving out `excluded` ones and their owners, and everybody
-/// who is not in `allowed` unless that is empty.
+/// whom `allowed` does not admit.
 ///
 /// Equal on every node; fewer than `seats` if there are not enough candidates.
 #[must_use]
@@ -62,7 +82,7 @@ pub fn draw(
     seed: &Hash,
     roster: &Roster,
     excluded: &[Address],
-    allowed: &[Address],
+    allowed: Restriction<'_>,
     seats: usize,
 ) -> Vec<Address> {
     let barred: Vec<Address> =
@@ -70,7 +90,7 @@ pub fn draw(
     let may_sit = |c: &&Candidate| {
         !excluded.contains(&c.node)
             && !barred.contains(&c.owner)
-            && (allowed.is_empty() || allowed.contains(&c.node))
+            && allowed.admits(c)
             && c.weight > 0
     };
     let mut candidates: Vec<&Candidate> = roster.candidates.iter().filter(may_sit).collect();

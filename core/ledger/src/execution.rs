@@ -19,11 +19,12 @@
 use alloc::vec::Vec;
 
 use althing_types::{
-    Address, Amount, BlobRef, Claim, EndpointId, Hash, Height, Name, Opening, Outcome, StepInput,
+    Address, Amount, BlobRef, Claim, EndpointId, Hash, Height, LabelCondition, Name, Opening, Outcome, StepInput,
     TimeMs, Verification,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::Restriction;
 use crate::books::{Holds, Pot};
 
 /// What an execution waits for.
@@ -192,6 +193,8 @@ pub struct Execution {
     pub quorum: u16,
     /// Restricts the draw; empty for any node.
     pub nodes: Vec<Address>,
+    /// What the labels of a node must say for it to be drawn.
+    pub labels: Vec<LabelCondition>,
     /// Reward of one execution, before shares.
     pub price: Amount,
     /// Reward of one check, before shares.
@@ -238,6 +241,12 @@ impl Holds for Execution {
 }
 
 impl Execution {
+    /// Who may be drawn at all.
+    #[must_use]
+    pub fn restriction(&self) -> Restriction<'_> {
+        Restriction { nodes: &self.nodes, labels: &self.labels }
+    }
+
     /// The members of the present round.
     pub fn committee(&self) -> impl Iterator<Item = &Member> {
         let round = self.round;

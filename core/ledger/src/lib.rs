@@ -52,7 +52,7 @@ pub use agreement::Agreement;
 pub use application::{ApplicationRecord, Stamp, Usage};
 pub use authenticated::{Authenticated, Invalid};
 pub use books::{Pot, Totals, audit};
-pub use draw::{Candidate, Roster, draw, draw_seed};
+pub use draw::{Candidate, Restriction, Roster, draw, draw_seed};
 pub use event::{
     Absentee, EventChange, EventRecord, EventState, EventStep, HOMES_MAX, Happened, OFFICE_MAX,
     Observation, Standing, Statement,

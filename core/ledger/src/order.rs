@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use althing_state::View;
-use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms, Verification};
+use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms, Verification, are_label_conditions};
 
 use crate::execution::{Origin, Phase, Step};
 use crate::ledger::Halt;
-use crate::{Execution, Ledger, Rejection, committee};
+use crate::{Execution, Ledger, Rejection, Restriction, committee};
 
 /// Most nodes to which a draw may be restricted.
 const NODES_MAX: usize = 128;
@@ -20,7 +20,7 @@ pub(crate) struct Work<'a> {
     pub(crate) checkers: u16,
     /// Zero for the majority.
     pub(crate) quorum: u16,
-    pub(crate) nodes: &'a [Address],
+    pub(crate) restriction: Restriction<'a>,
     pub(crate) price_max: Amount,
 }
 
@@ -61,9 +61,13 @@ pub(crate) fn quote<V: View>(ledger: &Ledger<'_, V>, work: &Work<'_>) -> Result<
     if quorum < least || quorum > all {
         return Err(Rejection::BadQuorum { least, most: all }.into());
     }
-    let ordered = work.nodes.iter().zip(work.nodes.iter().skip(1)).all(|(a, b)| a < b);
-    if work.nodes.len() > NODES_MAX || !ordered {
+    let Restriction { nodes, labels } = work.restriction;
+    let ordered = nodes.iter().zip(nodes.iter().skip(1)).all(|(a, b)| a < b);
+    if nodes.len() > NODES_MAX || !ordered {
         return Err(Rejection::BadNodeList.into());
+    }
+    if !are_label_conditions(labels) {
+        return Err(Rejection::BadLabels.into());
     }
     // A product that does not fit is above everybody's limit and balance.
     let checks = task.check_price.checked_mul(u64::from(work.checkers)).unwrap_or(Amount::MAX);
@@ -96,7 +100,8 @@ pub(crate) fn place<V: View>(
         homes,
         checkers: work.checkers,
         quorum,
-        nodes: work.nodes.to_vec(),
+        nodes: work.restriction.nodes.to_vec(),
+        labels: work.restriction.labels.to_vec(),
         price: task.price,
         check_price: task.check_price,
         time_limit_ms: task.time_limit_ms,

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use althing_types::{
-    Address, Amount, BeaconKey, EndpointId, Hash, Height, Nonce, PublicKey, ServiceTerms, TimeMs,
+    Address, Amount, BeaconKey, EndpointId, Hash, Height, Label, Nonce, PublicKey, ServiceTerms, TimeMs,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -111,6 +111,8 @@ pub struct OfferRecord {
     pub owner: Address,
     /// Where the node is on the network.
     pub endpoint: EndpointId,
+    /// What the node says of itself.
+    pub labels: Vec<Label>,
     /// What a fine is taken from.
     pub stake: Amount,
     /// First offered.

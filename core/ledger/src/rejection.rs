@@ -265,6 +265,9 @@ pub enum Rejection {
     /// Checkers are asked for where nobody can check.
     #[error("nobody can check this task: it is called without checkers")]
     CannotBeChecked,
+    /// Labels, or what a step asks of them, are too many, too long or not in order.
+    #[error("the labels are too many, too long, or not ascending by name")]
+    BadLabels,
 }
 
 impl Rejection {
@@ -332,6 +335,7 @@ impl Rejection {
             Self::NotAsked => "LED-0062",
             Self::ApplicationAliasTaken => "LED-0063",
             Self::CannotBeChecked => "LED-0064",
+            Self::BadLabels => "LED-0065",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use althing_ledger::{Candidate, Roster, draw, draw_seed};
+use althing_ledger::{Candidate, Restriction, Roster, draw, draw_seed};
 use althing_types::{Address, BasisPoints, Hash, Height, keccak};
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn node(n: u8) -> Address {
 }
 
 fn candidate(n: u8, weight: u128, newcomer: bool) -> Candidate {
-    Candidate { node: node(n), owner: node(n), weight, newcomer }
+    Candidate { node: node(n), owner: node(n), weight, newcomer, labels: vec![] }
 }
 
 fn roster(share: u32, candidates: Vec<Candidate>) -> Roster {
@@ -30,7 +30,7 @@ fn counts(roster: &Roster) -> BTreeMap<Address, u32> {
     let mut counts = BTreeMap::new();
     for n in 0..DRAWS {
         let seed = keccak(&[&n.to_be_bytes()]);
-        let drawn = draw(&seed, roster, &[], &[], 1);
+        let drawn = draw(&seed, roster, &[], Restriction::default(), 1);
         *counts.entry(drawn[0]).or_insert(0) += 1;
     }
     counts
@@ -74,7 +74,7 @@ fn newcomers_get_their_share_alike_whatever_they_weigh() {
 #[test]
 fn without_newcomers_their_share_is_everybodys() {
     let old = roster(10_000, (1..=4).map(|n| candidate(n, 1, false)).collect());
-    assert_eq!(draw(&Hash::ZERO, &old, &[], &[], 9).len(), 4);
+    assert_eq!(draw(&Hash::ZERO, &old, &[], Restriction::default(), 9).len(), 4);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_draw_can_be_replayed_from_its_record() {
         let seed = draw_seed(&record.beacon, &execution.id, record.round, record.refill);
         let roster = &world.chain.rosters[&record.roster];
         let seats = usize::try_from(record.seats).unwrap();
-        let drawn = draw(&seed, roster, &record.excluded, &execution.nodes, seats);
+        let drawn = draw(&seed, roster, &record.excluded, execution.restriction(), seats);
         assert_eq!(drawn, record.drawn);
     }
 }
@@ -133,7 +133,7 @@ proptest! {
         allowed in proptest::collection::vec(any::<u8>().prop_map(node), 0..40),
         seats in 0_usize..12,
     ) {
-        let drawn = draw(&Hash(seed), &roster, &excluded, &allowed, seats);
+        let drawn = draw(&Hash(seed), &roster, &excluded, Restriction { nodes: &allowed, labels: &[] }, seats);
         prop_assert!(drawn.len() <= seats);
         let find = |node: &Address| roster.candidates.iter().find(|c| c.node == *node).unwrap();
         let barred: Vec<Address> = roster
@@ -180,7 +180,7 @@ fn draws_are_these() {
                 let weight = u128::from(dice[place]) << (dice[place + 9] % 80);
                 let owner = node(if dice[place + 1].is_multiple_of(4) { 1 } else { i + 1 });
                 let newcomer = weight > 0 && dice[place + 2].is_multiple_of(3);
-                Candidate { node: node(i + 1), owner, weight, newcomer }
+                Candidate { node: node(i + 1), owner, weight, newcomer, labels: vec![] }
             })
             .collect();
         let excluded: Vec<Address> = if n % 5 == 4 { vec![node(2)] } else { vec![] };
@@ -190,7 +190,7 @@ fn draws_are_these() {
         let (share, seats) = (u32::from(n) * 250, usize::from(1 + n % 6));
         let roster = roster(share, candidates);
         let seed = draw_seed(&beacon, &execution, round, refill);
-        let drawn = draw(&seed, &roster, &excluded, &allowed, seats);
+        let drawn = draw(&seed, &roster, &excluded, Restriction { nodes: &allowed, labels: &[] }, seats);
         let of =
             |c: &Candidate| format!("{}:{}:{}:{}", c.node, c.owner, c.weight, u8::from(c.newcomer));
         let candidates: Vec<String> = roster.candidates.iter().map(of).collect();

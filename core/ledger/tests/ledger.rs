@@ -12,6 +12,7 @@ mod fees;
 mod fines;
 mod genesis;
 mod golden;
+mod labels;
 mod methods;
 mod model;
 mod offers;

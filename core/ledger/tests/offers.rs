@@ -9,7 +9,7 @@ use crate::transfers::transfer;
 
 fn offer(service: Hash, node: &Actor, stake: Amount, term_ms: u64) -> Operation {
     let (owner, endpoint) = (node.address(), endpoint(node));
-    Operation::Offer(Offer { service, stake, term_ms, owner, endpoint })
+    Operation::Offer(Offer { service, stake, term_ms, owner, endpoint, labels: vec![] })
 }
 
 const fn withdraw(service: Hash) -> Operation {
@@ -246,6 +246,7 @@ fn a_node_may_offer_on_behalf_of_an_owner() {
             term_ms: 2 * TERM_MS,
             owner: world.caller.address(),
             endpoint: endpoint(node),
+            labels: vec![],
         }),
     );
     assert_eq!(world.record(&node.address()).owner, world.caller.address());

@@ -169,6 +169,7 @@ fn play(world: &mut World, step: &Move) {
                 term_ms: terms * TERM_MS,
                 owner: node.address(),
                 endpoint: endpoint(node),
+                labels: vec![],
             };
             sent.push((node.address(), Operation::Offer(offer)));
         }

@@ -13,6 +13,7 @@ fn record(stake: Amount, days: u64, executor: Tally) -> OfferRecord {
     OfferRecord {
         owner: Address::ZERO,
         endpoint: EndpointId::ZERO,
+        labels: Vec::new(),
         stake,
         since: START,
         term_until: NOW.after(days * DAY_MS),

@@ -122,7 +122,7 @@ fn replay(execution: &Execution, rosters: &[Roster]) -> Result<usize, LightError
         for record in execution.draws.iter().filter(|record| record.roster == hash) {
             let seed = draw_seed(&record.beacon, &execution.id, record.round, record.refill);
             let seats = usize::try_from(record.seats).unwrap_or(usize::MAX);
-            let drawn = draw(&seed, roster, &record.excluded, &execution.nodes, seats);
+            let drawn = draw(&seed, roster, &record.excluded, execution.restriction(), seats);
             if drawn != record.drawn || roster.height != record.height {
                 return Err(bad);
             }

@@ -16,7 +16,7 @@ use core::fmt;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{Address, Alias, Amount, BlobRef, Hash, Name, TimeMs, tagged};
+use crate::{Address, Alias, Amount, BlobRef, Hash, LabelCondition, Name, TimeMs, tagged};
 
 /// Most steps of an application.
 pub const STEPS_MAX: usize = 64;
@@ -146,6 +146,8 @@ pub struct StepPlan {
     pub quorum: u16,
     /// Restricts the draw; empty for any node; ascending.
     pub nodes: Vec<Address>,
+    /// What the labels of a node must say for it to be drawn; ascending by name.
+    pub labels: Vec<LabelCondition>,
     /// The most that one attempt may cost.
     pub price_max: Amount,
     /// What happens when an attempt fails.

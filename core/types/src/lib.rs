@@ -22,6 +22,7 @@ pub mod canonical;
 mod eip712;
 mod genesis;
 mod keccak;
+mod label;
 mod name;
 mod operation;
 mod outcome;
@@ -46,6 +47,10 @@ pub use canonical::Malformed;
 pub use eip712::{Decision, Eip712, VoteKind};
 pub use genesis::{Endowment, Genesis, GenesisValidator, Parameters};
 pub use keccak::{Keccak, keccak, tagged};
+pub use label::{
+    LABEL_BYTES_MAX, LABEL_VALUES_MAX, LABELS_MAX, Label, LabelCondition, are_label_conditions,
+    are_labels,
+};
 pub use name::{Alias, NAME_BYTES_MAX, Name};
 pub use operation::{
     Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, Observe, Offer, Operation, Pause,

@@ -8,8 +8,8 @@ use core::fmt;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    Address, Amount, ApplicationTerms, BeaconKey, BlobRef, BlockId, EndpointId, Hash, Height, Name,
-    Opening, Outcome, PublicKey, Round, ServiceTerms, VoteKind, VoteSignature,
+    Address, Amount, ApplicationTerms, BeaconKey, BlobRef, BlockId, EndpointId, Hash, Height, Label,
+    Name, Opening, Outcome, PublicKey, Round, ServiceTerms, VoteKind, VoteSignature,
 };
 
 /// One request to the ledger. What is rare and large is boxed, since a block has thousands: two
@@ -139,6 +139,8 @@ pub struct Offer {
     pub owner: Address,
     /// Where the node is on the network.
     pub endpoint: EndpointId,
+    /// What the node says of itself, in place of what it said before; ascending by name.
+    pub labels: Vec<Label>,
 }
 
 /// Ends the sender's offer; before its term this costs a part of the stake.
@@ -295,7 +297,11 @@ impl fmt::Display for Operation {
                     f,
                     "offer {} with a stake of {} for {} ms, owned by {}",
                     o.service, o.stake, o.term_ms, o.owner
-                )
+                )?;
+                for (index, label) in o.labels.iter().enumerate() {
+                    write!(f, "{}{label}", if index == 0 { ", labelled " } else { ", " })?;
+                }
+                Ok(())
             }
             Self::Withdraw(o) => write!(f, "withdraw the offer of {}", o.service),
             Self::Resume(o) => write!(f, "resume the offer of {}", o.service),

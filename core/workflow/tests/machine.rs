@@ -31,6 +31,7 @@ fn step(id: usize, after: After) -> StepPlan {
         checkers: 0,
         quorum: 0,
         nodes: vec![],
+        labels: Vec::new(),
         price_max: althing_types::Amount::ZERO,
         retry: Retry { max: 0, backoff_ms: 0 },
         timeout_ms: 0,

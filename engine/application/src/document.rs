@@ -2,7 +2,8 @@
 
 use althing_manifest::CanonicalJson;
 use althing_types::{
-    Action, Address, After, Amount, BlobRef, End, EventName, Filter, Hash, KeySource, Name, Plan,
+    Action, Address, After, Amount, BlobRef, End, EventName, Filter, Hash, KeySource,
+    LabelCondition, Name, Plan,
     Retry, ReturnPlan, StepPlan, Trigger, Wait, key_hash,
 };
 use serde_json::Value as Json;
@@ -109,6 +110,8 @@ pub struct Step {
     pub quorum: u16,
     /// Who may be drawn, ascending; anybody if there is none.
     pub nodes: Vec<Address>,
+    /// What the labels of whoever is drawn must say, ascending by name.
+    pub labels: Vec<LabelCondition>,
     /// The most that an attempt may cost.
     pub price_max: Amount,
     /// What happens when an attempt fails.
@@ -275,6 +278,7 @@ impl Step {
             checkers: self.checkers,
             quorum: self.quorum,
             nodes: self.nodes.clone(),
+            labels: self.labels.clone(),
             price_max: self.price_max,
             retry: self.retry,
             timeout_ms: self.timeout_ms,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use althing_types::{Address, Amount, Name};
+use althing_types::{Address, Amount, LabelCondition, Name};
 use semver::{Version, VersionReq};
 use serde_json::Value as Json;
 
@@ -111,6 +111,7 @@ pub(crate) struct StepText {
     pub(crate) backoff_ms: u64,
     pub(crate) timeout_ms: u64,
     pub(crate) nodes: Vec<Address>,
+    pub(crate) labels: Vec<LabelCondition>,
     pub(crate) price_max: Amount,
 }
 

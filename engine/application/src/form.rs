@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use althing_manifest::CanonicalJson;
 use althing_types::{
-    Action, Address, After, Amount, End, EventName, Hash, Join, KEYS_MAX, Name, Retry, STEPS_MAX,
-    StepStatus, YIELDS_MAX,
+    Action, Address, After, Amount, End, EventName, Hash, Join, KEYS_MAX, LabelCondition, Name, Retry,
+    STEPS_MAX, StepStatus, YIELDS_MAX, are_label_conditions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -88,6 +88,9 @@ struct FormStep {
     checkers: u16,
     quorum: u16,
     nodes: Vec<String>,
+    /// Left out where nothing is asked, as it was before there were labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<(String, Vec<String>)>,
     price_max: String,
     retries: u16,
     backoff_ms: u64,
@@ -206,6 +209,9 @@ impl Document {
             }
             if step.yields.len() > YIELDS_MAX || step.nodes.len() > NODES_MAX {
                 return no("a step has too many keys or nodes");
+            }
+            if !are_label_conditions(&step.labels) {
+                return no("what a step asks of labels is too much, or not ascending");
             }
             if step.nodes.windows(2).any(|pair| matches!(pair, [a, b] if a >= b)) {
                 return no("the nodes of a step are not ascending");
@@ -385,6 +391,14 @@ impl FormStep {
             checkers: step.checkers,
             quorum: step.quorum,
             nodes: step.nodes.iter().map(ToString::to_string).collect(),
+            labels: step
+                .labels
+                .iter()
+                .map(|condition| {
+                    let values = condition.values.iter().map(ToString::to_string).collect();
+                    (condition.name.to_string(), values)
+                })
+                .collect(),
             price_max: step.price_max.base_units().to_string(),
             retries: step.retry.max,
             backoff_ms: step.retry.backoff_ms,
@@ -427,6 +441,15 @@ impl FormStep {
             checkers: self.checkers,
             quorum: self.quorum,
             nodes: nodes.collect::<Result<_, _>>()?,
+            labels: self
+                .labels
+                .iter()
+                .map(|(label, values)| {
+                    let values = values.iter().map(|value| name(value));
+                    let values = values.collect::<Result<_, _>>()?;
+                    Ok(LabelCondition { name: name(label)?, values })
+                })
+                .collect::<Result<_, BadDocument>>()?,
             price_max: Amount::from_base_units(units),
             retry: Retry { max: self.retries, backoff_ms: self.backoff_ms },
             timeout_ms: self.timeout_ms,

@@ -226,3 +226,31 @@ fn plans_have_canonical_bytes_within_the_ledgers_bounds() {
         assert_ne!(compiled.blob().hash, Hash::default());
     }
 }
+
+#[test]
+fn what_a_step_asks_of_labels_is_part_of_plan_and_document_and_has_one_form() {
+    let with = |nodes: &str| {
+        let text = text("4-btc-eth").replacen("retry: {", &format!("nodes: {nodes}\n    retry: {{"), 1);
+        check("4-btc-eth", &text).unwrap().compiled
+    };
+    let asked = with("{ labels: { region: [us, eu, us], gpu: yes, tier: 1 } }");
+    let step = &asked.plan().steps[1];
+    let told: Vec<String> = step
+        .labels
+        .iter()
+        .map(|label| {
+            let values: Vec<String> = label.values.iter().map(ToString::to_string).collect();
+            format!("{} {}", label.name, values.join("|"))
+        })
+        .collect();
+    assert_eq!(told, ["gpu yes", "region eu|us", "tier 1"]);
+    let again = Compiled::from_document(asked.document()).unwrap();
+    assert_eq!(again.plan(), asked.plan());
+    let otherwise = with("{ labels: { tier: 1, gpu: yes, region: [eu, us] } }");
+    assert_eq!(otherwise.document(), asked.document(), "order and repetition change nothing");
+    let one = format!("0x{}", "ab".repeat(20));
+    let both = with(&format!("{{ allow: [{one}], labels: {{ gpu: yes }} }}"));
+    assert_eq!((both.plan().steps[1].nodes.len(), both.plan().steps[1].labels.len()), (1, 1));
+    let plain = compiled("4-btc-eth").compiled;
+    assert!(!String::from_utf8_lossy(plain.document()).contains("labels"));
+}

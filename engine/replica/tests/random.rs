@@ -37,6 +37,7 @@ fn operation(ask: &Ask) -> Operation {
             term_ms: amount * 10,
             owner: validator_key(other).address(),
             endpoint: EndpointId::ZERO,
+            labels: vec![],
         }),
         4 => Operation::Withdraw(Withdraw { service: id }),
         5 => Operation::Call(call(if amount % 5 == 0 { Hash::ZERO } else { id })),

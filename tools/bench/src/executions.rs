@@ -61,6 +61,7 @@ fn publish(network: &DevNetwork, component: &[u8], manifest: &Manifest) -> Resul
             term_ms: 86_400_000,
             owner: node.account,
             endpoint: node.endpoint,
+            labels: vec![],
         };
         transactions.push(signed(chain, &key, 0, vec![Operation::Offer(offer)]));
     }

@@ -89,6 +89,7 @@ fn receipt(validators: usize) -> Result<(Receipt, Hash)> {
             term_ms: 86_400_000,
             owner: key(n).address(),
             endpoint: EndpointId(keccak(&[b"endpoint", &n.to_be_bytes()]).0),
+            labels: vec![],
         };
         solo.ask(&key(n), vec![Operation::Offer(offer)])?;
     }

@@ -448,6 +448,7 @@ impl Running {
                     term_ms: 10_000_000,
                     owner: node,
                     endpoint: endpoint(self.key),
+                    labels: vec![],
                 })),
                 Some(offer) if offer.status == OfferStatus::Suspended => {
                     Some(Operation::Resume(Resume { service }))

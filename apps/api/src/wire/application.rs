@@ -5,6 +5,7 @@ use althing_types as core;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::label::LabelCondition;
 use super::mirror::{Mirror, mirror, mirror_by_from, mirror_names};
 use super::outcome::BlobRef;
 use super::text::{AddressText, AliasText, AmountText, EndpointText, HashText, NameText};
@@ -76,6 +77,9 @@ mirror! {
         quorum: u16,
         /// Restricts the draw to these nodes; empty for any.
         nodes: Vec<AddressText>,
+        /// What the labels of a node must say for it to be drawn, ascending by name.
+        #[serde(default)]
+        labels: Vec<LabelCondition>,
         /// The most that one attempt may cost.
         price_max: AmountText,
         /// What happens when an attempt fails.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::application::StepInput;
+use super::label::{Label, LabelCondition};
 use super::mirror::{Mirror, mirror_names};
 use super::outcome::{BlobRef, Claim, Opening, Outcome};
 use super::service::Verification;
@@ -261,6 +262,9 @@ pub struct Execution {
     pub quorum: u16,
     /// Restricts the draw; empty for any node.
     pub nodes: Vec<AddressText>,
+    /// What the labels of a node must say for it to be drawn.
+    #[serde(default)]
+    pub labels: Vec<LabelCondition>,
     /// Reward of one execution, before shares.
     pub price: AmountText,
     /// Reward of one check, before shares.
@@ -309,6 +313,7 @@ impl From<ledger::Execution> for Execution {
             checkers: execution.checkers,
             quorum: execution.quorum,
             nodes: Mirror::of(execution.nodes),
+            labels: Mirror::of(execution.labels),
             price: execution.price.into(),
             check_price: execution.check_price.into(),
             time_limit_ms: execution.time_limit_ms,
@@ -340,6 +345,9 @@ pub struct Candidate {
     pub weight: String,
     /// Whether it had done little so far.
     pub newcomer: bool,
+    /// What it said of itself.
+    #[serde(default)]
+    pub labels: Vec<Label>,
 }
 
 /// A draw with its candidates, replayed.
@@ -397,7 +405,7 @@ impl Explanation {
             let roster = roster(&record.roster).filter(|roster| roster.hash() == record.roster);
             let replayed = roster.as_ref().map(|roster| {
                 let seats = usize::try_from(record.seats).unwrap_or(usize::MAX);
-                ledger::draw(&seed, roster, &record.excluded, &execution.nodes, seats)
+                ledger::draw(&seed, roster, &record.excluded, execution.restriction(), seats)
             });
             ExplainedDraw {
                 draw: record.clone().into(),
@@ -420,6 +428,7 @@ impl Candidate {
             owner: candidate.owner.into(),
             weight: candidate.weight.to_string(),
             newcomer: candidate.newcomer,
+            labels: Mirror::of(candidate.labels),
         }
     }
 }

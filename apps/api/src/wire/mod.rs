@@ -10,6 +10,7 @@ mod application;
 mod block;
 mod execution;
 mod genesis;
+mod label;
 mod mirror;
 mod node;
 mod observation;
@@ -34,6 +35,7 @@ pub use execution::{
     Offence, Origin, Phase, Reason, Role,
 };
 pub use genesis::{Endowment, Genesis, GenesisValidator, Parameters};
+pub use label::{Label, LabelCondition};
 pub use node::{
     Account, Event, OperationResult, Page, Status, Step, Submitted, Totals, TransactionReceipt,
     Unbonding, Validator, ValidatorStatus, Validators,

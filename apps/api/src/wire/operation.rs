@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::application::ApplicationTerms;
+use super::label::Label;
 use super::mirror::{mirror, mirror_by_from, mirror_names};
 use super::outcome::{BlobRef, Opening, Outcome};
 use super::service::ServiceTerms;
@@ -85,6 +86,9 @@ mirror! {
         owner: AddressText,
         /// Where the node is on the network.
         endpoint: EndpointText,
+        /// What the node says of itself, ascending by name.
+        #[serde(default)]
+        labels: Vec<Label>,
     }
 
     /// Ends the sender's offer.

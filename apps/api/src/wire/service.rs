@@ -5,7 +5,8 @@ use althing_types as core;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mirror::{mirror, mirror_by_from, mirror_names};
+use super::label::Label;
+use super::mirror::{Mirror, mirror, mirror_by_from, mirror_names};
 use super::outcome::BlobRef;
 use super::text::{AddressText, AliasText, AmountText, EndpointText, HashText, NameText};
 
@@ -183,6 +184,9 @@ pub struct Offer {
     pub owner: AddressText,
     /// Where the node is on the network.
     pub endpoint: EndpointText,
+    /// What the node says of itself.
+    #[serde(default)]
+    pub labels: Vec<Label>,
     /// What a fine is taken from.
     pub stake: AmountText,
     /// First offered, milliseconds since 1970.
@@ -223,6 +227,7 @@ impl Offer {
             node: node.into(),
             owner: record.owner.into(),
             endpoint: record.endpoint.into(),
+            labels: Mirror::of(record.labels),
             stake: record.stake.into(),
             since: record.since.0,
             term_until: record.term_until.0,

@@ -126,6 +126,7 @@ pub fn roster() -> ledger::Roster {
         owner: Address([seed; 20]),
         weight: 1000 * u128::from(seed),
         newcomer: false,
+        labels: vec![],
     };
     ledger::Roster {
         service: service_terms().id(),
@@ -137,7 +138,7 @@ pub fn roster() -> ledger::Roster {
 
 pub fn execution() -> ledger::Execution {
     let (id, beacon, roster) = (keccak(&[b"execution"]), keccak(&[b"beacon"]), roster());
-    let drawn = ledger::draw(&ledger::draw_seed(&beacon, &id, 0, 0), &roster, &[], &[], 3);
+    let drawn = ledger::draw(&ledger::draw_seed(&beacon, &id, 0, 0), &roster, &[], ledger::Restriction::default(), 3);
     let outcome = Outcome::Returned {
         status: "parsed".parse().unwrap(),
         output: BlobRef::of(b"{\"total\":42}"),
@@ -164,6 +165,7 @@ pub fn execution() -> ledger::Execution {
         checkers: 2,
         quorum: 2,
         nodes: vec![],
+        labels: vec![],
         price: amount("0.25"),
         check_price: amount("0.25"),
         time_limit_ms: 500,
@@ -302,6 +304,7 @@ impl Node for FakeNode {
         let record = ledger::OfferRecord {
             owner: Address([1; 20]),
             endpoint: EndpointId([3; 32]),
+            labels: vec![],
             stake: amount("150"),
             since: TimeMs(1),
             term_until: TimeMs(2),

@@ -29,6 +29,7 @@ pub fn private_terms() -> ApplicationTerms {
         checkers: 0,
         quorum: 0,
         nodes: vec![],
+        labels: Vec::new(),
         price_max: amount("1"),
         retry: Retry { max: 0, backoff_ms: 0 },
         timeout_ms: 0,

@@ -11,7 +11,7 @@ use althing_api::client::Client;
 use althing_api::wire::Connection;
 use althing_keys::NodeKeys;
 use althing_node::folder::Folder;
-use althing_types::Hash;
+use althing_types::{Hash, Label};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
@@ -34,6 +34,8 @@ pub(crate) struct Operator {
 pub(crate) struct Operated {
     pub(crate) client: Client,
     pub(crate) keys: NodeKeys,
+    /// What the node says of itself.
+    pub(crate) labels: Vec<Label>,
 }
 
 impl Operator {
@@ -41,9 +43,10 @@ impl Operator {
     pub(crate) fn open(&self, home: &Home) -> Result<Operated> {
         let folder = self.folder(home)?;
         let keys = NodeKeys::load(&folder)?;
-        let api = Folder::new(&folder).settings()?.api;
+        let settings = Folder::new(&folder).settings()?;
+        let api = settings.api;
         let client = as_viewer(&Client::new(&format!("http://{api}")), &keys.account)?;
-        Ok(Operated { client, keys })
+        Ok(Operated { client, keys, labels: settings.labels()? })
     }
 
     fn folder(&self, home: &Home) -> Result<PathBuf> {

@@ -7,6 +7,7 @@ mod application;
 mod approval;
 mod dev;
 mod imported;
+mod labels;
 mod program;
 mod stage;
 mod wrapped;

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use althing_demo::cli::Cli;
-use althing_demo::network::Network;
+use althing_demo::network::{Network, Node};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
@@ -30,11 +30,21 @@ pub(crate) struct Stage {
 impl Stage {
     /// One node, started.
     pub(crate) fn new() -> Self {
+        Self::of(1)
+    }
+
+    /// So many nodes, started.
+    pub(crate) fn of(nodes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("network");
         let cli = Cli::new(&binary(), &home);
-        let network = Network::start(&cli, &home, &["--nodes", "1"]).unwrap();
+        let network = Network::start(&cli, &home, &["--nodes", &nodes.to_string()]).unwrap();
         Self { network, cli, folder }
+    }
+
+    /// The nodes, in order.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.network.announcement.nodes
     }
 
     /// A place for files of a test.

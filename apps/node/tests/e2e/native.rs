@@ -128,6 +128,7 @@ pub(crate) async fn offer(network: &DevNetwork, node: &Node, operator: &Operator
         term_ms: 3_600_000,
         owner: operator.key.address(),
         endpoint: node.endpoint(),
+        labels: vec![],
     });
     node.submit(&signed(network, &operator.key, node, offer).encode()).unwrap();
     let address = node.address();

@@ -6,7 +6,7 @@ use althing_types::{Address, Call, Hash, Transaction, tagged};
 use crate::execution::Origin;
 use crate::ledger::Halt;
 use crate::order::{self, Order, Work};
-use crate::{Ledger, Rejection};
+use crate::{Ledger, Rejection, Restriction};
 
 /// Largest input in bytes.
 const INPUT_BYTES_MAX: u32 = 4 << 20;
@@ -38,7 +38,7 @@ pub(super) fn apply<V: View>(
         task: &call.task,
         checkers: call.checkers,
         quorum: call.quorum,
-        nodes: &call.nodes,
+        restriction: Restriction { nodes: &call.nodes, labels: &[] },
         price_max: call.price_max,
     };
     if call.input.bytes > INPUT_BYTES_MAX {

@@ -12,7 +12,7 @@ use althing_workflow::{check, is_own_status};
 use crate::application::{self, ApplicationRecord};
 use crate::ledger::Halt;
 use crate::order::{self, Work};
-use crate::{Ledger, Rejection, keys};
+use crate::{Ledger, Rejection, Restriction, keys};
 
 /// Largest document in bytes.
 const DOCUMENT_BYTES_MAX: u32 = 1 << 20;
@@ -185,7 +185,7 @@ fn check_action<V: View>(
                 task,
                 checkers: step.checkers,
                 quorum: step.quorum,
-                nodes: &step.nodes,
+                restriction: Restriction { nodes: &step.nodes, labels: &step.labels },
                 price_max: step.price_max,
             };
             Ok((order::quote(ledger, &work)?.task.statuses, 0))

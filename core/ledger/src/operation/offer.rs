@@ -1,7 +1,9 @@
 //! A node's commitment to execute and check a service: a stake and a term, under its signature.
 
+use alloc::vec::Vec;
+
 use althing_state::View;
-use althing_types::{Address, Amount, Offer};
+use althing_types::{Address, Amount, Offer, are_labels};
 
 use crate::ledger::Halt;
 use crate::record::{OfferRecord, OfferStatus};
@@ -26,6 +28,7 @@ pub(super) fn apply<V: View>(
     let mut record = known.unwrap_or_else(|| OfferRecord {
         owner: offer.owner,
         endpoint: offer.endpoint,
+        labels: Vec::new(),
         stake: Amount::ZERO,
         since: now,
         term_until: now,
@@ -46,6 +49,9 @@ pub(super) fn apply<V: View>(
     if offer.term_ms == 0 || offer.term_ms > TERM_MS_MAX || term_until < record.term_until {
         return Err(Rejection::BadTerm.into());
     }
+    if !are_labels(&offer.labels) {
+        return Err(Rejection::BadLabels.into());
+    }
     let (stake, least) = (record.stake.saturating_add(offer.stake), service.terms.stake_min);
     if stake < least || stake.is_zero() {
         return Err(Rejection::StakeTooSmall { stake, least }.into());
@@ -61,6 +67,7 @@ pub(super) fn apply<V: View>(
     }
     record.owner = offer.owner;
     record.endpoint = offer.endpoint;
+    record.labels.clone_from(&offer.labels);
     record.stake = stake;
     record.term_until = term_until;
     ledger.debit(&sender, offer.stake)?;

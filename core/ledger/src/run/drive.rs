@@ -17,7 +17,7 @@ use crate::ledger::Halt;
 use crate::order::{self, Order, Work};
 use crate::receipt::Receipt;
 use crate::record::Due;
-use crate::{Execution, Ledger, emitters, keys};
+use crate::{Execution, Ledger, Restriction, emitters, keys};
 
 /// Largest [`StepInput`] in bytes: it travels with the execution.
 const STEP_INPUT_BYTES_MAX: usize = 64 << 10;
@@ -235,7 +235,10 @@ impl Passage<'_> {
                     task,
                     checkers: planned.checkers,
                     quorum: planned.quorum,
-                    nodes: &planned.nodes,
+                    restriction: Restriction {
+                        nodes: &planned.nodes,
+                        labels: &planned.labels,
+                    },
                     price_max: planned.price_max,
                 };
                 let order = Order {

@@ -64,6 +64,7 @@ impl World {
             checkers: 0,
             quorum: 0,
             nodes: vec![],
+            labels: Vec::new(),
             price_max: tokens(100),
             retry: Retry { max: 0, backoff_ms: 0 },
             timeout_ms: 0,

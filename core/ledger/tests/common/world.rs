@@ -262,6 +262,7 @@ pub(crate) fn offer_of(service: Hash, node: &Actor, owner: Address) -> Operation
         term_ms: TERM_MS,
         owner,
         endpoint: endpoint(node),
+        labels: vec![],
     })
 }
 

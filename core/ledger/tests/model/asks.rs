@@ -117,6 +117,7 @@ impl Cast {
                 term_ms: *term_ms,
                 owner: actor.address(),
                 endpoint: endpoint(actor),
+                labels: vec![],
             }),
             Ask::Withdraw => Operation::Withdraw(Withdraw { service: self.service }),
             Ask::Resume => Operation::Resume(Resume { service: self.service }),

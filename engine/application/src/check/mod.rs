@@ -236,6 +236,7 @@ impl<'f> Checker<'f> {
             checkers: text.verify.checkers,
             quorum: text.verify.quorum,
             nodes: text.nodes.clone(),
+            labels: text.labels.clone(),
             price_max: text.price_max,
             retry: Retry { max: text.retry_max, backoff_ms: text.backoff_ms },
             timeout_ms: text.timeout_ms,
@@ -254,6 +255,7 @@ impl<'f> Checker<'f> {
             checkers: 0,
             quorum: 0,
             nodes: Vec::new(),
+            labels: Vec::new(),
             price_max: althing_types::Amount::ZERO,
             retry: Retry { max: 0, backoff_ms: 0 },
             timeout_ms: 0,
@@ -321,7 +323,8 @@ impl<'f> Checker<'f> {
     /// An application's steps have their own settings, and nobody executes it to decide anything.
     fn application_only(&mut self, text: &StepText, index: usize) {
         let at = text.action.at.clone();
-        let is_plain = text.verify.checkers == 0 && text.nodes.is_empty();
+        let is_plain =
+            text.verify.checkers == 0 && text.nodes.is_empty() && text.labels.is_empty();
         if !is_plain {
             let message = format!(
                 "`{}` is an application: `verify` and `nodes` are settings of its own steps",

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use althing_manifest::document::{Content, Node, place};
-use althing_types::{Address, Amount, Name, STEPS_MAX};
+use althing_types::{
+    Address, Amount, LABEL_VALUES_MAX, LABELS_MAX, LabelCondition, Name, STEPS_MAX,
+};
 
 use super::{CHECKERS_MAX, FileReader, RETRIES_MAX, VARIABLES};
 use crate::file::{AfterText, Placed, StepText, Verify};
@@ -110,7 +112,7 @@ impl FileReader<'_> {
         };
         let nodes = match fields.find("nodes") {
             Some((node, at)) => self.nodes(node, at),
-            None => Some(Vec::new()),
+            None => Some((Vec::new(), Vec::new())),
         };
         let price_max = match fields.find("max_price") {
             Some((node, _)) => self.amount(node),
@@ -120,6 +122,7 @@ impl FileReader<'_> {
             self.private(node, at);
         }
         let (retry_max, backoff_ms) = retry?;
+        let (nodes, labels) = nodes?;
         Some(StepText {
             id: id?,
             action: action?,
@@ -131,7 +134,8 @@ impl FileReader<'_> {
             retry_max,
             backoff_ms,
             timeout_ms: timeout_ms?,
-            nodes: nodes?,
+            nodes,
+            labels,
             price_max: price_max?,
         })
     }
@@ -256,20 +260,76 @@ impl FileReader<'_> {
         Some((u16::try_from(max).expect("at most a hundred"), backoff_ms))
     }
 
-    pub(super) fn nodes(&mut self, node: &Node, at: Range<usize>) -> Option<Vec<Address>> {
-        if let Content::Text(_) = node.value {
+    /// Who may be drawn: by name, by what nodes say of themselves, or by both.
+    pub(super) fn nodes(
+        &mut self,
+        node: &Node,
+        at: Range<usize>,
+    ) -> Option<(Vec<Address>, Vec<LabelCondition>)> {
+        let fields = self.reader.fields(node, at.clone(), "nodes", &["allow", "labels"])?;
+        if fields.entries().is_empty() {
             self.mistake(
-                MistakeKind::Unsupported,
-                place(node),
-                "a query",
-                "nodes are not found by labels yet",
-                "name them: `nodes: { allow: [0x…] }`",
+                MistakeKind::Count,
+                at,
+                "here",
+                "`nodes` says neither who may be drawn nor by which labels",
+                "write `nodes: { allow: [0x…] }` or `nodes: { labels: { region: eu } }`",
             );
             return None;
         }
-        let fields = self.reader.fields(node, at, "nodes", &["allow"])?;
-        let (list, _) = self.reader.required(&fields, "allow", "write `allow: [0x…]`")?;
-        self.addresses(list, "nodes")
+        let allow = match fields.find("allow") {
+            Some((list, _)) => self.addresses(list, "nodes"),
+            None => Some(Vec::new()),
+        };
+        let labels = match fields.find("labels") {
+            Some((node, at)) => self.labels(node, at),
+            None => Some(Vec::new()),
+        };
+        Some((allow?, labels?))
+    }
+
+    fn labels(&mut self, node: &Node, at: Range<usize>) -> Option<Vec<LabelCondition>> {
+        let fields = self.reader.mapping(node, at, "labels")?;
+        self.count(fields.entries().len(), 1..=LABELS_MAX, "labels", place(node))?;
+        let mut conditions = Vec::new();
+        for (key, value) in fields.entries() {
+            let name = self.label(&key.value, place(key));
+            let one = std::slice::from_ref(value);
+            let items = match &value.value {
+                Content::List(items) => items.as_slice(),
+                _ => one,
+            };
+            self.count(items.len(), 1..=LABEL_VALUES_MAX, "values of a label", place(value))?;
+            let hint = "write `region: eu`, or `region: [eu, us]` for one of several";
+            let values: Vec<_> = items
+                .iter()
+                .map(|item| {
+                    let text = self.reader.written(item, "a label", hint)?;
+                    self.label(&text, place(item))
+                })
+                .collect();
+            let mut values: Vec<Name> = values.into_iter().collect::<Option<_>>()?;
+            values.sort_unstable();
+            values.dedup();
+            conditions.push(LabelCondition { name: name?, values });
+        }
+        conditions.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Some(conditions)
+    }
+
+    /// A name or value of a label.
+    fn label(&mut self, text: &str, at: Range<usize>) -> Option<Name> {
+        let name = text.parse().ok();
+        if name.is_none() {
+            self.mistake(
+                MistakeKind::Name,
+                at,
+                "not a label",
+                format!("'{text}' is no name or value of a label"),
+                "1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit",
+            );
+        }
+        name
     }
 
     pub(super) fn amount(&mut self, node: &Node) -> Option<Amount> {

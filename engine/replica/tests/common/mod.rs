@@ -292,6 +292,7 @@ impl World {
                 term_ms: 1_000_000,
                 owner: key.address(),
                 endpoint: EndpointId(keccak(&[b"endpoint", &number.to_be_bytes()]).0),
+                labels: vec![],
             };
             self.ask(&key, Operation::Offer(offer));
         }

@@ -82,6 +82,7 @@ fn asked(height: u64) -> Vec<SignedTransaction> {
                     term_ms: 1_000_000,
                     owner: key.address(),
                     endpoint: EndpointId([7; 32]),
+                    labels: vec![],
                 };
                 transaction(&key, nonce(0), vec![Operation::Offer(offer)])
             });

@@ -205,6 +205,7 @@ impl Rig {
                 term_ms: TERM_MS,
                 owner: node.account,
                 endpoint: node.endpoint,
+                labels: vec![],
             };
             let nonce = self.nonces.get(&number).copied().unwrap_or_default();
             self.carry_out(&key, nonce, Operation::Offer(offer))?;

@@ -17,6 +17,7 @@ use althing_application::WhereValue;
 use althing_keys::NodeKeys;
 use althing_manifest::{Manifest, ServiceFile, schema};
 use althing_node::dev_network::DevNode;
+use althing_node::folder::Folder;
 use althing_types::{Amount, Hash, Offer, Operation, Plan, Publish};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -228,6 +229,7 @@ impl<'a> Workspace<'a> {
             term_ms: TERM_MS,
             owner: node.account,
             endpoint: node.endpoint,
+            labels: Folder::new(&node.folder).settings()?.labels()?,
         };
         let signer = Signer::new(&self.client, keys.account, Fee::DEFAULT)?;
         signer.carry_out(Operation::Offer(offer)).map(drop)
@@ -443,6 +445,7 @@ mod tests {
             checkers: *checkers,
             quorum: 0,
             nodes: Vec::new(),
+            labels: Vec::new(),
             price_max: Amount::ZERO,
             retry: Retry { max: 0, backoff_ms: 0 },
             timeout_ms: 0,

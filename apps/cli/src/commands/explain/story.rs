@@ -70,6 +70,10 @@ fn call(text: &mut String, sources: &Sources<'_>) {
             execution.nodes.iter().map(|node| sources.names.name(node)).collect();
         line!(text, "Only these nodes could be drawn: {}.", nodes.join(", "));
     }
+    if !execution.labels.is_empty() {
+        let labels: Vec<String> = execution.labels.iter().map(ToString::to_string).collect();
+        line!(text, "Only nodes that label themselves {} could be drawn.", labels.join(", "));
+    }
 }
 
 /// Which way it took: a client may ask any node, and whoever is drawn fetches the input from there.

@@ -70,6 +70,7 @@ fn execution(members: Vec<Member>, conclusion: Option<Conclusion>) -> Execution 
         checkers: 3,
         quorum: 3,
         nodes: Vec::new(),
+        labels: Vec::new(),
         price: tokens("0.01"),
         check_price: tokens("0.01"),
         time_limit_ms: 5_000,
@@ -95,6 +96,7 @@ fn explanation(execution: Execution, replayed: Option<&[u8]>) -> Explanation {
         owner: Text(node(number)),
         weight: (u32::from(number) * 100).to_string(),
         newcomer: number == 4,
+        labels: Vec::new(),
     };
     let explained = ExplainedDraw {
         draw: execution.draws[0].clone(),

@@ -1,12 +1,13 @@
 //! A node's commitment to a service: made, withdrawn, taken up again. The node itself signs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use althing_api::ServiceKey;
 use althing_api::wire::TransactionReceipt;
 use althing_keys::NodeKeys;
+use althing_node::folder::Folder;
 use althing_types::{
-    Amount, Hash, Offer as OfferOperation, Operation, Resume as ResumeOperation,
+    Amount, Hash, Label, Offer as OfferOperation, Operation, Resume as ResumeOperation,
     Withdraw as WithdrawOperation,
 };
 use anyhow::Result;
@@ -37,9 +38,9 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn keys(&self, home: &Home) -> Result<Vec<NodeKeys>> {
+    fn chosen(&self, home: &Home) -> Result<Vec<Chosen>> {
         if let Some(folder) = &self.dir {
-            return Ok(vec![NodeKeys::load(folder)?]);
+            return Ok(vec![Chosen::of(folder)?]);
         }
         let folders = home.preferences()?.dev_nodes;
         let chosen: Vec<PathBuf> = match self.dev_node {
@@ -58,7 +59,20 @@ impl Nodes {
                 "run this in the folder in which `althing dev` was started, or name it with --home";
             return Err(Failure::new("CLI-0022", message, hint).into());
         }
-        Ok(chosen.iter().map(|folder| NodeKeys::load(folder)).collect::<Result<_, _>>()?)
+        chosen.iter().map(|folder| Chosen::of(folder)).collect()
+    }
+}
+
+/// A node that signs.
+struct Chosen {
+    keys: NodeKeys,
+    labels: Vec<Label>,
+}
+
+impl Chosen {
+    fn of(folder: &Path) -> Result<Self> {
+        let keys = NodeKeys::load(folder)?;
+        Ok(Self { keys, labels: Folder::new(folder).settings()?.labels()? })
     }
 }
 
@@ -74,14 +88,14 @@ fn carry_out(
     home: &Home,
     nodes: &Nodes,
     fee: Fee,
-    operation: impl Fn(&NodeKeys) -> Operation,
+    operation: impl Fn(&Chosen) -> Operation,
     output: Output,
 ) -> Result<()> {
     let client = home.client()?;
     let mut under_way = Vec::new();
-    for keys in nodes.keys(home)? {
-        let operation = operation(&keys);
-        let signer = Signer::new(&client, keys.account, fee)?;
+    for node in nodes.chosen(home)? {
+        let operation = operation(&node);
+        let signer = Signer::new(&client, node.keys.account, fee)?;
         let submitted = signer.submit(vec![operation], true)?;
         under_way.push((signer, submitted));
     }
@@ -113,6 +127,9 @@ fn id(home: &Home, service: &ServiceKey) -> Result<Hash> {
 }
 
 /// Offer a service: a node commits itself to execute and check it.
+///
+/// The offer states the labels in the node's node.json, such as `"labels": { "region": "eu" }`; after a change,
+/// offer again with `--stake 0`.
 #[derive(Debug, Args)]
 pub(crate) struct Offer {
     /// `namespace/name@version`, or the id.
@@ -138,13 +155,15 @@ impl Offer {
         let service = id(home, &self.service)?;
         let owner =
             self.owner.as_deref().map(|named| account::address(home, Some(named))).transpose()?;
-        let offer = |keys: &NodeKeys| {
+        let offer = |node: &Chosen| {
+            let keys = &node.keys;
             Operation::Offer(OfferOperation {
                 service,
                 stake: self.stake,
                 term_ms: self.term.ms,
                 owner: owner.unwrap_or_else(|| keys.account.address()),
                 endpoint: althing_net_iroh::endpoint_of(&keys.endpoint),
+                labels: node.labels.clone(),
             })
         };
         carry_out(home, &self.nodes, self.fee, offer, output)
@@ -165,7 +184,7 @@ pub(crate) struct Withdraw {
 impl Withdraw {
     pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
         let service = id(home, &self.service)?;
-        let withdraw = |_: &NodeKeys| Operation::Withdraw(WithdrawOperation { service });
+        let withdraw = |_: &Chosen| Operation::Withdraw(WithdrawOperation { service });
         carry_out(home, &self.nodes, self.fee, withdraw, output)
     }
 }
@@ -184,7 +203,7 @@ pub(crate) struct Resume {
 impl Resume {
     pub(super) fn run(self, home: &Home, output: Output) -> Result<()> {
         let service = id(home, &self.service)?;
-        let resume = |_: &NodeKeys| Operation::Resume(ResumeOperation { service });
+        let resume = |_: &Chosen| Operation::Resume(ResumeOperation { service });
         carry_out(home, &self.nodes, self.fee, resume, output)
     }
 }

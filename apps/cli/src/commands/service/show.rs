@@ -149,11 +149,12 @@ fn text(shown: &Shown, names: &Names) -> String {
                 millionths(offer.executor.absent + offer.checker.absent),
                 offer.fined.to_string(),
                 offer.earned.to_string(),
+                offer.labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             ]
         })
         .collect();
     text.push_str(&table(
-        &["offered by", "state", "stake", "right", "wrong", "absent", "fined", "earned"],
+        &["offered by", "state", "stake", "right", "wrong", "absent", "fined", "earned", "labels"],
         &rows,
     ));
     text

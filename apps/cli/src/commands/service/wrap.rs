@@ -18,7 +18,7 @@ use althing_api::ServiceKey;
 use althing_api::client::Client;
 use althing_keys::NodeKeys;
 use althing_manifest::{Manifest, ServiceFile};
-use althing_types::{Alias, Amount, Offer, Operation, Publish};
+use althing_types::{Alias, Amount, Label, Offer, Operation, Publish};
 use anyhow::{Context as _, Result};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -91,9 +91,9 @@ impl Wrap {
             let hint = "write it with http:// or https://";
             return Err(Failure::new("CLI-0034", message, hint).into());
         }
-        let Operated { client, keys } = self.operator.open(home)?;
+        let Operated { client, keys, labels } = self.operator.open(home)?;
         let (manifest, file) = self.manifest()?;
-        self.publish(home, &client, keys, &manifest)?;
+        self.publish(home, &client, (keys, labels), &manifest)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(self.listen))
@@ -157,7 +157,7 @@ impl Wrap {
         &self,
         home: &Home,
         client: &Client,
-        keys: NodeKeys,
+        (keys, labels): (NodeKeys, Vec<Label>),
         manifest: &Manifest,
     ) -> Result<()> {
         let patience = Patience::short();
@@ -182,6 +182,7 @@ impl Wrap {
             term_ms: self.term.ms,
             owner: me,
             endpoint: althing_net_iroh::endpoint_of(&keys.endpoint),
+            labels,
         };
         Signer::new(client, keys.account, self.fee)?.carry_out(Operation::Offer(offer)).map(drop)
     }

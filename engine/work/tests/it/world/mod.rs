@@ -144,6 +144,7 @@ impl World {
                 term_ms: 1_000_000,
                 owner: address,
                 endpoint: node_endpoint(index),
+                labels: vec![],
             });
             let signed = sign(address, Nonce(0), vec![offer]);
             world.mempool.push_back(signed);

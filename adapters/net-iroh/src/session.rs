@@ -32,6 +32,7 @@ fn time_limit(kind: Kind) -> Duration {
         Kind::Blob => Duration::from_secs(60),
         Kind::Peers => Duration::from_secs(5),
         Kind::Observe => Duration::from_secs(15),
+        Kind::Secrets => Duration::from_secs(5),
     }
 }
 

@@ -132,6 +132,7 @@ fn assignment(input: &str) -> Assignment {
         service: SERVICE,
         task: "mark_cart".parse().unwrap(),
         input: input.as_bytes().to_vec(),
+        is_secret: false,
     }
 }
 

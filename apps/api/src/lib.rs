@@ -22,6 +22,7 @@ pub mod port;
 mod problem;
 mod request;
 mod routes;
+mod routes_secrets;
 mod routes_work;
 mod server;
 mod viewer;
@@ -30,7 +31,7 @@ pub mod wire;
 pub use config::Config;
 pub use port::{
     Answer, ApplicationKey, Applications, Cut, EventFilter, ExecutionFilter, Node, NodeError,
-    PAGE_MAX, Programs, RunFilter, ServiceKey, VIEWING_MAX, Viewing,
+    PAGE_MAX, Programs, RunFilter, Secrets, ServiceKey, VIEWING_MAX, Viewing,
 };
 pub use problem::{Kind, PROBLEM_JSON, Problem};
 pub use request::transaction_in;

@@ -9,6 +9,7 @@ use althing_types::{
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
+use zeroize::Zeroizing;
 
 use crate::problem::{Kind, Refusal};
 use crate::wire;
@@ -287,6 +288,11 @@ pub trait Node: Send + Sync + 'static {
         None
     }
 
+    /// The secrets of applications whose home this is; `None` for a node that keeps none.
+    fn secrets(&self) -> Option<&dyn Secrets> {
+        None
+    }
+
     /// What happens from now on. A reader that lags misses events, and is told so.
     fn events(&self) -> broadcast::Receiver<wire::Event>;
 }
@@ -337,6 +343,31 @@ pub trait Applications: Send + Sync {
 
     /// An event; waits up to `wait` for it to be decided, then returns it as it is.
     fn occurrence(&self, key: Hash, wait: Duration) -> Answer<'_, wire::Occurrence>;
+}
+
+/// The secrets of applications whose home this is. Their names are told to the owner, and their values to
+/// nobody.
+///
+/// [`NodeError::NotAllowed`] for everybody but the owner, and where another node is the home.
+pub trait Secrets: Send + Sync {
+    /// What the application asks for and what is set, by ascending name.
+    fn list(
+        &self,
+        viewer: Option<Address>,
+        key: ApplicationKey,
+    ) -> Answer<'_, Vec<wire::SecretName>>;
+
+    /// Keeps a value for all versions of the application, in place of an earlier one.
+    fn set(
+        &self,
+        viewer: Option<Address>,
+        key: ApplicationKey,
+        name: Name,
+        value: Zeroizing<String>,
+    ) -> Answer<'_, ()>;
+
+    /// Forgets a value.
+    fn forget(&self, viewer: Option<Address>, key: ApplicationKey, name: Name) -> Answer<'_, ()>;
 }
 
 /// The programs behind native services that this node offers.

@@ -23,7 +23,7 @@ use crate::request::{
 };
 use crate::server::Shared;
 use crate::viewer::viewer;
-use crate::{events, routes_work, wire};
+use crate::{events, routes_secrets, routes_work, wire};
 
 type Answer<T> = Result<Json<T>, Refusal>;
 type Node = State<Arc<Shared>>;
@@ -69,6 +69,9 @@ routes! {
     get "/v1/executions/{id}/receipt" => receipt,
     get "/v1/applications" => routes_work::applications,
     get "/v1/applications/{application}" => routes_work::application,
+    get "/v1/applications/{application}/secrets" => routes_secrets::secrets,
+    put "/v1/applications/{application}/secrets/{name}" => routes_secrets::set,
+    delete "/v1/applications/{application}/secrets/{name}" => routes_secrets::forget,
     get "/v1/runs" => routes_work::runs,
     get "/v1/runs/{id}" => routes_work::run,
     get "/v1/runs/{id}/history" => routes_work::run_history,
@@ -129,6 +132,9 @@ routes! {
         routes_work::occurrence,
         routes_work::connections,
         routes_work::connect,
+        routes_secrets::secrets,
+        routes_secrets::set,
+        routes_secrets::forget,
         routes_work::disconnect,
         routes_work::observe,
         routes_work::observe_by_alias,

@@ -70,6 +70,7 @@ pub(crate) const fn doubt(doubt: Doubt) -> &'static str {
         Doubt::ServiceUnavailable => "the service could not be fetched",
         Doubt::OverTime => "the time limit ran out",
         Doubt::StackOverflow => "the stack overflowed",
+        Doubt::SecretUnavailable => "the application's home had no value for a secret of the step",
     }
 }
 

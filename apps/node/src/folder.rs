@@ -5,6 +5,7 @@
 //!   genesis.json   what everybody agrees on
 //!   node.key       the node's secrets (althing-keys)
 //!   connections.json   programs of native services, with their secrets
+//!   secrets.json   what owners of applications give to the nodes that work for them
 //!   data/          state.redb · consensus.wal · blobs/ · journal/ · wasm/
 //! ```
 
@@ -124,6 +125,12 @@ impl Folder {
         self.0.join("connections.json")
     }
 
+    /// Where the secrets are that owners of applications keep with this node, their home.
+    #[must_use]
+    pub fn secrets_file(&self) -> PathBuf {
+        self.0.join("secrets.json")
+    }
+
     /// A file or folder of the node's data.
     #[must_use]
     pub fn data(&self, name: &str) -> PathBuf {
@@ -182,8 +189,11 @@ mod tests {
             std::fs::write(folder.settings_file(), format!("{{\"labels\": {text}}}")).unwrap();
             folder.settings().map(|settings| settings.labels().unwrap())
         };
-        let told: Vec<String> =
-            labels(r#"{"region": "eu", "gpu": "yes"}"#).unwrap().iter().map(ToString::to_string).collect();
+        let told: Vec<String> = labels(r#"{"region": "eu", "gpu": "yes"}"#)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(told, ["gpu=yes", "region=eu"]);
         assert!(labels("{}").unwrap().is_empty());
         assert!(labels(r#"{"Region": "eu"}"#).is_err());

@@ -39,10 +39,12 @@ mod places;
 mod ports;
 mod privacy;
 mod retention;
+mod secrets;
 mod services;
 mod settled;
 mod view;
 mod view_programs;
+mod view_secrets;
 mod view_work;
 mod worker;
 

@@ -32,6 +32,7 @@ use crate::journal::FileJournal;
 use crate::observations::Observatory;
 use crate::ports::{Account, Beacon, Mailbox, State};
 use crate::retention::Retention;
+use crate::secrets::{Confidant, SecretStore};
 use crate::services::Services;
 use crate::settled::Settled;
 use crate::view::NodeView;
@@ -142,6 +143,10 @@ impl Node {
             .map_err(|error| StartError::Worker(Box::new(error)))?;
         let blobs = Arc::new(blobs);
 
+        let secrets = SecretStore::open(&folder.secrets_file()).map_err(|error| {
+            StartError::Folder { folder: folder.path().to_owned(), source: error.into() }
+        })?;
+
         let bootstrap = peers(folder, &settings)?;
         let network = join_network(&chain.reader, &account, *secret, &settings, bootstrap).await?;
         let network = Arc::new(network);
@@ -149,6 +154,9 @@ impl Node {
         let endpoint = port.id();
         let exchange = Arc::new(Exchange::start(blobs.clone(), port.clone(), chain.reader.clone()));
         let (events, _) = broadcast::channel::<wire::Event>(EVENTS_BUFFERED);
+        let secrets = Arc::new(secrets);
+        let (port_of, read) = (port.clone(), chain.reader.clone());
+        let vault = Arc::new(Confidant::start(secrets.clone(), blobs.clone(), port_of, read));
 
         let programs = open_programs(folder, &blobs);
         let started = programs.and_then(|programs| {
@@ -156,7 +164,7 @@ impl Node {
                 folder,
                 &settings,
                 &chain,
-                &exchange,
+                (&exchange, vault),
                 programs.clone(),
                 account.clone(),
                 conduct,
@@ -222,6 +230,7 @@ impl Node {
             network: port,
             blobs,
             exchange,
+            secrets,
             settled,
             events,
             address,
@@ -370,7 +379,7 @@ fn start_worker(
     folder: &Folder,
     settings: &Settings,
     chain: &Arc<Chain>,
-    exchange: &Arc<Exchange>,
+    (exchange, vault): (&Arc<Exchange>, Arc<Confidant>),
     (connections, observatory): ProgramParts,
     signer: Arc<Account>,
     conduct: Box<dyn Conduct>,
@@ -394,6 +403,7 @@ fn start_worker(
     Ok(worker::start(worker::Parts {
         chain: chain.clone(),
         exchange: exchange.clone(),
+        vault,
         journal: Arc::new(journal),
         runtime: Arc::new(runtime),
         programs,

@@ -26,6 +26,7 @@ use crate::chain::Chain;
 use crate::clock;
 use crate::emitting::Emitting;
 use crate::exchange::Exchange;
+use crate::secrets::SecretStore;
 use crate::settled::Settled;
 
 /// Most offers, validators and headers in one answer.
@@ -35,6 +36,7 @@ const BEHIND: Duration = Duration::from_secs(10);
 
 /// What the HTTP interface needs of the node.
 pub(crate) struct NodeView {
+    pub(crate) secrets: Arc<SecretStore>,
     pub(crate) emitting: Arc<Emitting>,
     pub(crate) chain: Arc<Chain>,
     pub(crate) network: Arc<dyn Network>,
@@ -490,6 +492,10 @@ impl Node for NodeView {
     }
 
     fn programs(&self) -> Option<&dyn althing_api::Programs> {
+        Some(self)
+    }
+
+    fn secrets(&self) -> Option<&dyn althing_api::Secrets> {
         Some(self)
     }
 

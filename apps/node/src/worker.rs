@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::journal::FileJournal;
 use crate::observations::Observatory;
 use crate::ports::{Account, Mailbox, State};
+use crate::secrets::Confidant;
 
 /// How many blocks the worker may lag behind before it looks at the whole state again.
 const NEWS_BUFFERED: usize = 256;
@@ -31,6 +32,7 @@ const REQUESTS_BUFFERED: usize = 1_024;
 pub(crate) struct Parts {
     pub(crate) chain: Arc<Chain>,
     pub(crate) exchange: Arc<Exchange>,
+    pub(crate) vault: Arc<Confidant>,
     pub(crate) journal: Arc<FileJournal>,
     pub(crate) runtime: Arc<WasmRuntime>,
     pub(crate) programs: Programs,
@@ -55,7 +57,7 @@ pub(crate) struct Handle {
 
 /// Starts the worker.
 pub(crate) fn start(parts: Parts) -> Handle {
-    let Parts { chain, exchange, journal, runtime, state, mailbox, signer, .. } = parts;
+    let Parts { chain, exchange, vault, journal, runtime, state, mailbox, signer, .. } = parts;
     let (programs, observatory) = (parts.programs, parts.observatory);
     let node = signer.0.address();
     let config = Config::for_processors(parts.tasks_max);
@@ -67,6 +69,7 @@ pub(crate) fn start(parts: Parts) -> Handle {
         blobs: exchange.clone(),
         runtime,
         native: Arc::new(programs),
+        vault,
         journal,
         submit: mailbox,
         signer,

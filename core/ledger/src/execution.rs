@@ -19,8 +19,8 @@
 use alloc::vec::Vec;
 
 use althing_types::{
-    Address, Amount, BlobRef, Claim, EndpointId, Hash, Height, LabelCondition, Name, Opening, Outcome, StepInput,
-    TimeMs, Verification,
+    Address, Amount, BlobRef, Claim, EndpointId, Hash, Height, LabelCondition, Name, Opening,
+    Outcome, StepInput, TimeMs, Verification,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 

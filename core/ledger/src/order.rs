@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use althing_state::View;
-use althing_types::{Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms, Verification, are_label_conditions};
+use althing_types::{
+    Address, Amount, BlobRef, EndpointId, Hash, Name, TaskTerms, Verification, are_label_conditions,
+};
 
 use crate::execution::{Origin, Phase, Step};
 use crate::ledger::Halt;

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use althing_types::{
-    Address, Amount, BeaconKey, EndpointId, Hash, Height, Label, Nonce, PublicKey, ServiceTerms, TimeMs,
+    Address, Amount, BeaconKey, EndpointId, Hash, Height, Label, Nonce, PublicKey, ServiceTerms,
+    TimeMs,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 

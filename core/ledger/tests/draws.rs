@@ -190,7 +190,8 @@ fn draws_are_these() {
         let (share, seats) = (u32::from(n) * 250, usize::from(1 + n % 6));
         let roster = roster(share, candidates);
         let seed = draw_seed(&beacon, &execution, round, refill);
-        let drawn = draw(&seed, &roster, &excluded, Restriction { nodes: &allowed, labels: &[] }, seats);
+        let drawn =
+            draw(&seed, &roster, &excluded, Restriction { nodes: &allowed, labels: &[] }, seats);
         let of =
             |c: &Candidate| format!("{}:{}:{}:{}", c.node, c.owner, c.weight, u8::from(c.newcomer));
         let candidates: Vec<String> = roster.candidates.iter().map(of).collect();

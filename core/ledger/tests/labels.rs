@@ -2,8 +2,7 @@
 
 use althing_ledger::{Execution, Member, OfferStatus, Origin, draw, draw_seed, query};
 use althing_types::{
-    Address, Amount, Deploy, LABEL_VALUES_MAX, LABELS_MAX, Label, LabelCondition,
-    Offer, Operation,
+    Address, Amount, Deploy, LABEL_VALUES_MAX, LABELS_MAX, Label, LabelCondition, Offer, Operation,
 };
 use althing_workflow::RunStatus;
 
@@ -147,7 +146,10 @@ fn labels_beyond_their_bounds_are_rejected_in_offers_and_in_steps() {
         many,
         vec![label("region", "eu"), label("gpu", "yes")],
         vec![label("region", "eu"), label("region", "us")],
-        (0..3).map(|n| label(&format!("l{n}"), &"v".repeat(64))).chain([label("m", &"v".repeat(64))]).collect(),
+        (0..3)
+            .map(|n| label(&format!("l{n}"), &"v".repeat(64)))
+            .chain([label("m", &"v".repeat(64))])
+            .collect(),
     ] {
         let offer = labelled(&world, 0, bad.clone());
         assert_eq!(world.chain.rejected(&node, offer), "LED-0065", "{bad:?}");

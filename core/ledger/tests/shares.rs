@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use althing_ledger::{Restriction, Candidate, MemberState, Receipt, Role, Roster, draw};
+use althing_ledger::{Candidate, MemberState, Receipt, Restriction, Role, Roster, draw};
 use althing_types::{
     Address, Amount, BasisPoints, Call, Claim, Hash, Height, Operation, Opinion, Parameters,
     Publish, Verification, keccak,
@@ -77,7 +77,13 @@ fn fees(world: &World, from: usize) -> Amount {
 fn counts(roster: &Roster, seats: usize) -> Vec<BTreeMap<Address, u32>> {
     let mut counts = vec![BTreeMap::new(); seats];
     for n in 0..DRAWS {
-        let drawn = draw(&keccak(&[b"share", &n.to_be_bytes()]), roster, &[], Restriction::default(), seats);
+        let drawn = draw(
+            &keccak(&[b"share", &n.to_be_bytes()]),
+            roster,
+            &[],
+            Restriction::default(),
+            seats,
+        );
         for (seat, node) in drawn.iter().enumerate() {
             *counts[seat].entry(*node).or_insert(0) += 1;
         }

@@ -62,9 +62,8 @@ fn ascending<T: Ord>(items: impl Iterator<Item = T> + Clone) -> bool {
 /// Whether an offer may have these labels.
 #[must_use]
 pub fn are_labels(labels: &[Label]) -> bool {
-    let bytes = |label: &Label| {
-        label.name.as_str().len().saturating_add(label.value.as_str().len())
-    };
+    let bytes =
+        |label: &Label| label.name.as_str().len().saturating_add(label.value.as_str().len());
     labels.len() <= LABELS_MAX
         && ascending(labels.iter().map(|label| &label.name))
         && labels.iter().fold(0, |sum: usize, label| sum.saturating_add(bytes(label)))
@@ -85,8 +84,7 @@ pub fn are_label_conditions(conditions: &[LabelCondition]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
-    use alloc::vec;
+    use alloc::{format, vec};
 
     use super::*;
 

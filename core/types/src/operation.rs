@@ -8,8 +8,8 @@ use core::fmt;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    Address, Amount, ApplicationTerms, BeaconKey, BlobRef, BlockId, EndpointId, Hash, Height, Label,
-    Name, Opening, Outcome, PublicKey, Round, ServiceTerms, VoteKind, VoteSignature,
+    Address, Amount, ApplicationTerms, BeaconKey, BlobRef, BlockId, EndpointId, Hash, Height,
+    Label, Name, Opening, Outcome, PublicKey, Round, ServiceTerms, VoteKind, VoteSignature,
 };
 
 /// One request to the ledger. What is rare and large is boxed, since a block has thousands: two

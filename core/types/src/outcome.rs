@@ -62,6 +62,8 @@ pub enum Doubt {
     OverTime,
     /// The stack overflowed; where it does depends on the compiler.
     StackOverflow,
+    /// A secret of the application was not to be had from its home.
+    SecretUnavailable,
 }
 
 /// What a checker says of an executor's answer to a task with a `verify` method.

@@ -1,16 +1,19 @@
 //! The document of an application: what executors and checkers evaluate, and what its plan follows from.
 
+use std::collections::BTreeSet;
+
 use althing_manifest::CanonicalJson;
 use althing_types::{
     Action, Address, After, Amount, BlobRef, End, EventName, Filter, Hash, KeySource,
-    LabelCondition, Name, Plan,
-    Retry, ReturnPlan, StepPlan, Trigger, Wait, key_hash,
+    LabelCondition, Name, Plan, Retry, ReturnPlan, StepPlan, Trigger, Wait, key_hash,
 };
 use serde_json::Value as Json;
 
 use crate::expression::Expression;
 use crate::template::Template;
 
+/// Most secrets of a step.
+pub const SECRETS_MAX: usize = 16;
 /// Longest document in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 
@@ -237,6 +240,18 @@ impl Document {
         Some(Interface { inputs: self.when.schema.clone(), returns })
     }
 
+    /// The secrets that a step's task is given, ascending.
+    #[must_use]
+    pub fn secrets_of(&self, step: u16) -> BTreeSet<&Name> {
+        self.steps.get(usize::from(step)).map(|step| step.with.secrets()).unwrap_or_default()
+    }
+
+    /// The secrets that any of its steps asks for, ascending.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&Name> {
+        self.steps.iter().flat_map(|step| step.with.secrets()).collect()
+    }
+
     /// What the ledger needs of it.
     ///
     /// # Errors
@@ -261,6 +276,18 @@ impl Document {
 }
 
 impl Step {
+    /// Whether the step is one to which secrets are given, if it asks for any: a task, whose executor
+    /// is one of the nodes that the owner names, and whom nobody else has to check.
+    #[must_use]
+    pub fn may_have_its_secrets(&self) -> bool {
+        let secrets = self.with.secrets().len();
+        secrets == 0
+            || (secrets <= SECRETS_MAX
+                && self.checkers == 0
+                && !self.nodes.is_empty()
+                && matches!(self.action, Action::Task { .. }))
+    }
+
     fn plan(&self) -> Result<StepPlan, BadDocument> {
         let wait = self.wait.as_ref().map(|wait| {
             Ok(Wait {

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use althing_manifest::CanonicalJson;
 use althing_types::{
-    Action, Address, After, Amount, End, EventName, Hash, Join, KEYS_MAX, LabelCondition, Name, Retry,
-    STEPS_MAX, StepStatus, YIELDS_MAX, are_label_conditions,
+    Action, Address, After, Amount, End, EventName, Hash, Join, KEYS_MAX, LabelCondition, Name,
+    Retry, STEPS_MAX, StepStatus, YIELDS_MAX, are_label_conditions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -216,6 +216,9 @@ impl Document {
             if step.nodes.windows(2).any(|pair| matches!(pair, [a, b] if a >= b)) {
                 return no("the nodes of a step are not ascending");
             }
+            if !step.may_have_its_secrets() {
+                return no("a step with secrets is a task, unchecked, of nodes that are named");
+            }
             if let Some(wait) = &step.wait {
                 filters.push((index, &wait.filter));
             }
@@ -223,6 +226,9 @@ impl Document {
         let last = self.steps.len();
         if self.returns.iter().any(|end| usize::from(end.from.step) >= last) {
             return no("a return comes from no step");
+        }
+        if self.returns.iter().any(|end| !end.data.secrets().is_empty()) {
+            return no("a return has a secret");
         }
         for (index, filter) in filters {
             let known = |key: &Where| match key.value {
@@ -518,6 +524,7 @@ fn template_to_json(template: &Template) -> Json {
                 entries.iter().map(|(key, template)| (key.clone(), template_to_json(template)));
             single("map", Json::Object(entries.collect()))
         }
+        TemplateKind::Secret(name) => single("secret", name.to_string().into()),
     }
 }
 
@@ -544,6 +551,7 @@ fn template_from_json(json: &Json) -> Result<Template, BadDocument> {
                 map.iter().map(|(key, json)| Ok((key.clone(), template_from_json(json)?)));
             TemplateKind::Map(entries.collect::<Result<_, BadDocument>>()?)
         }
+        ("secret", Json::String(secret)) => TemplateKind::Secret(name(secret)?),
         _ => return Err(bad()),
     };
     Ok(Template::of(kind))

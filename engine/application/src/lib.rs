@@ -40,7 +40,7 @@ pub mod template;
 pub use check::Checked;
 pub use document::{
     BadDocument, Compiled, DOCUMENT_BYTES_MAX, Document, EventUse, Interface, Measured, Return,
-    Step, WaitFor, When, Where, WhereValue,
+    SECRETS_MAX, Step, WaitFor, When, Where, WhereValue,
 };
 pub use file::{
     ApplicationFile, CONFIG_MAX, FILE_BYTES_MAX, FileVisibility, Placed, Reference, SERVICES_MAX,

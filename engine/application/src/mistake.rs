@@ -64,11 +64,13 @@ pub enum MistakeKind {
     Unhandled,
     /// Checkers for a task that nobody can check.
     Uncheckable,
+    /// A secret where others than the named executors would be given it.
+    Secret,
 }
 
 impl MistakeKind {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Syntax,
         Self::UnknownKey,
         Self::MissingKey,
@@ -96,6 +98,7 @@ impl MistakeKind {
         Self::Unreachable,
         Self::Unhandled,
         Self::Uncheckable,
+        Self::Secret,
     ];
 }
 
@@ -129,6 +132,7 @@ impl Kind for MistakeKind {
             Self::Unreachable => "APP-0025",
             Self::Unhandled => "APP-0026",
             Self::Uncheckable => "APP-0027",
+            Self::Secret => "APP-0028",
         }
     }
 

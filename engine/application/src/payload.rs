@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use althing_manifest::{Agree, AgreeBy, CanonicalJson, Event, INPUT_BYTES_MAX};
-use althing_types::{Amount, BlobRef, Emitters, Hash, MeasuredTerms, Payload, StepInput, key_hash};
+use althing_types::{
+    Amount, BlobRef, Emitters, Hash, MeasuredTerms, Name, Payload, StepInput, key_hash,
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::document::{Document, EventUse, Step, hash_of};
@@ -24,6 +26,12 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 pub trait Payloads {
     /// The bytes of a blob, if they are here.
     fn bytes(&self, blob: &BlobRef) -> Option<&[u8]>;
+
+    /// A secret of the application whose step is evaluated, if it was given to this node.
+    fn secret(&self, name: &Name) -> Option<&str> {
+        let _given_none = name;
+        None
+    }
 }
 
 impl Payloads for BTreeMap<Hash, Vec<u8>> {
@@ -50,6 +58,9 @@ pub enum NoValue {
     /// This node has not fetched what is needed: no opinion of anybody's.
     #[error("the payload {} is not here", .0.hash)]
     Missing(BlobRef),
+    /// This node was not given a secret.
+    #[error("the secret '{0}' is not here")]
+    Secret(Name),
     /// The same on every node.
     #[error(transparent)]
     Bad(#[from] BadExpression),
@@ -105,7 +116,7 @@ impl Document {
         let step = self.step(input)?;
         let mut evaluation =
             Evaluation { payloads, meter: Meter::full(), bytes_left: PAYLOAD_BYTES_MAX };
-        let variables = evaluation.variables(self, input, &self.names_for(step, input))?;
+        let mut variables = evaluation.variables(self, input, &self.names_for(step, input))?;
         if let Some((place, condition)) = self.condition(step, input) {
             let value = condition.evaluate(&variables, &mut evaluation.meter);
             match value.map_err(|failure| BadExpression::of(place, &failure))? {
@@ -116,6 +127,11 @@ impl Document {
                     return Err(BadExpression::of(place, &failure).into());
                 }
             }
+        }
+        // Of the step's own task alone: what an application is given is evaluated by others too.
+        for name in step.with.secrets() {
+            let value = payloads.secret(name).ok_or_else(|| NoValue::Secret(name.clone()))?;
+            variables.set_secret(name.clone(), value);
         }
         let input = evaluation.json(&step.with, &variables, || format!("with of '{}'", step.id))?;
         Ok(Evaluated::Run { input: input.into_bytes() })

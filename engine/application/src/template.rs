@@ -1,9 +1,10 @@
 //! Values with expressions in them: what stands under `with`, `where` and `data`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
+use althing_types::Name;
 use serde_json::Value as Json;
 
 use crate::expression::{Expression, Failure, Meter, Unreadable, Value, Variables};
@@ -30,6 +31,8 @@ pub enum TemplateKind {
     List(Vec<Template>),
     /// A mapping in which something is an expression.
     Map(Vec<(String, Template)>),
+    /// `{ secret: name }`: a text that the application's home keeps, and whoever is drawn is given.
+    Secret(Name),
 }
 
 /// A part of a text.
@@ -50,6 +53,7 @@ impl PartialEq for Template {
             (TemplateKind::Text(a), TemplateKind::Text(b)) => a == b,
             (TemplateKind::List(a), TemplateKind::List(b)) => a == b,
             (TemplateKind::Map(a), TemplateKind::Map(b)) => a == b,
+            (TemplateKind::Secret(a), TemplateKind::Secret(b)) => a == b,
             _ => false,
         }
     }
@@ -106,6 +110,7 @@ impl Template {
                 }
                 Value::Map(Rc::new(map))
             }
+            TemplateKind::Secret(name) => Value::text(variables.secret(name)?),
         })
     }
 
@@ -125,6 +130,22 @@ impl Template {
             TemplateKind::Map(entries) => {
                 entries.iter().for_each(|(_, item)| item.expressions(visit));
             }
+            TemplateKind::Secret(_) => {}
+        }
+    }
+
+    /// The secrets that it asks for, ascending.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&Name> {
+        match &self.kind {
+            TemplateKind::Literal(_) | TemplateKind::Expression(_) | TemplateKind::Text(_) => {
+                BTreeSet::new()
+            }
+            TemplateKind::List(items) => items.iter().flat_map(Self::secrets).collect(),
+            TemplateKind::Map(entries) => {
+                entries.iter().flat_map(|(_, item)| item.secrets()).collect()
+            }
+            TemplateKind::Secret(name) => BTreeSet::from([name]),
         }
     }
 }

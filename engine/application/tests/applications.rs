@@ -230,7 +230,8 @@ fn plans_have_canonical_bytes_within_the_ledgers_bounds() {
 #[test]
 fn what_a_step_asks_of_labels_is_part_of_plan_and_document_and_has_one_form() {
     let with = |nodes: &str| {
-        let text = text("4-btc-eth").replacen("retry: {", &format!("nodes: {nodes}\n    retry: {{"), 1);
+        let text =
+            text("4-btc-eth").replacen("retry: {", &format!("nodes: {nodes}\n    retry: {{"), 1);
         check("4-btc-eth", &text).unwrap().compiled
     };
     let asked = with("{ labels: { region: [us, eu, us], gpu: yes, tier: 1 } }");

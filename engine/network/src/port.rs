@@ -68,11 +68,13 @@ pub enum Kind {
     Peers = 2,
     /// An event of a native service, for a node to which the service's program is connected.
     Observe = 3,
+    /// Secrets of an application, for a node that is drawn for a step which is given them.
+    Secrets = 4,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Sync, Self::Blob, Self::Peers, Self::Observe];
+    pub const ALL: [Self; 5] = [Self::Sync, Self::Blob, Self::Peers, Self::Observe, Self::Secrets];
 
     /// The kind with this number.
     #[must_use]
@@ -87,6 +89,8 @@ impl Kind {
             Self::Sync | Self::Blob | Self::Peers => 64 << 10,
             // An event of a megabyte with its envelope.
             Self::Observe => (1 << 20) + (64 << 10),
+            // The execution.
+            Self::Secrets => 32,
         }
     }
 
@@ -98,6 +102,8 @@ impl Kind {
             Self::Blob => 32 << 20,
             Self::Peers => 128 << 10,
             Self::Observe => 4 << 10,
+            // Sixteen of 4 KiB with their names.
+            Self::Secrets => 128 << 10,
         }
     }
 }

@@ -298,6 +298,7 @@ fn outcome_words(outcome: &Outcome) -> String {
             Doubt::ServiceUnavailable => "could not tell: service unavailable",
             Doubt::OverTime => "could not tell: over time",
             Doubt::StackOverflow => "could not tell: stack overflow",
+            Doubt::SecretUnavailable => "could not tell: secret unavailable",
         }
         .to_owned(),
     }

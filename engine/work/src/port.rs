@@ -1,6 +1,7 @@
 //! What the worker asks of the world. Each port has a twin in [`simulated`](crate::simulated) or in
 //! the tests; the real ones are adapters and the node.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use althing_manifest::Manifest;
@@ -8,6 +9,7 @@ use althing_state::View;
 use althing_types::{
     Address, BlobRef, EndpointId, Hash, Name, Observe, SignedTransaction, Transaction,
 };
+use zeroize::Zeroizing;
 
 use crate::runtime::{TaskRun, VerifyRun};
 use crate::{Fate, Record, Unusable};
@@ -131,8 +133,54 @@ pub trait Native: Send + Sync + 'static {
     -> BoxFuture<VerifyRun>;
 }
 
+/// Secrets that a step's task is given, by name. Wiped when they are let go of.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<Name, Zeroizing<String>>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl FromIterator<(Name, Zeroizing<String>)> for Secrets {
+    fn from_iter<T: IntoIterator<Item = (Name, Zeroizing<String>)>>(secrets: T) -> Self {
+        Self(secrets.into_iter().collect())
+    }
+}
+
+impl Secrets {
+    /// The value of a secret.
+    #[must_use]
+    pub fn value(&self, name: &Name) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str())
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.0.iter().map(|(name, value)| (name, value.as_str()))
+    }
+}
+
+/// The way to what the owners of applications give to the nodes that work for them.
+pub trait Vault: Send + Sync + 'static {
+    /// Asks an application's home, once, for what the step of this execution is given. `None` where the
+    /// home does not answer or gives nothing yet; whatever is not among the answer it does not have.
+    fn secrets(&self, execution: Hash, home: EndpointId) -> BoxFuture<Option<Secrets>>;
+}
+
+/// A node to which nobody gives secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSecrets;
+
+impl Vault for NoSecrets {
+    fn secrets(&self, _: Hash, _: EndpointId) -> BoxFuture<Option<Secrets>> {
+        Box::pin(std::future::ready(Some(Secrets::default())))
+    }
+}
+
 /// What a program is asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The execution.
     pub execution: Hash,
@@ -144,6 +192,19 @@ pub struct Assignment {
     pub task: Name,
     /// Canonical JSON.
     pub input: Vec<u8>,
+    /// Whether secrets are in the input: nothing that is said about it is written down.
+    pub is_secret: bool,
+}
+
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { execution, service, task, .. } = self;
+        f.debug_struct("Assignment")
+            .field("execution", execution)
+            .field("service", service)
+            .field("task", task)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A node without programs.

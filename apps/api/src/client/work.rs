@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use althing_types::{Address, Hash, Height};
+use althing_types::{Address, Hash, Height, Name};
 
 use super::{Client, Events, Result, add, escaped, list, to_json, understood};
 use crate::port::{ApplicationKey, Cut, EventFilter, RunFilter, ServiceKey};
@@ -30,6 +30,41 @@ impl Client {
     /// As [`status`](Self::status).
     pub fn application(&self, key: &ApplicationKey) -> Result<wire::Application> {
         self.get(&format!("/v1/applications/{}", escaped(&key.to_string())))
+    }
+
+    /// The names of an application's secrets: those that it asks for and those that are set.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn secrets(&self, key: &ApplicationKey) -> Result<Vec<wire::SecretName>> {
+        self.get(&format!("/v1/applications/{}/secrets", escaped(&key.to_string())))
+    }
+
+    /// Keeps a secret of an application with the node, its home.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn set_secret(&self, key: &ApplicationKey, name: &Name, value: &str) -> Result<()> {
+        let url = self.url_of_secret(key, name);
+        let request = self.signed(self.agent.put(&url));
+        let request = request.header("content-type", "application/octet-stream");
+        self.sent(&url, request.send(value.as_bytes())).map(drop)
+    }
+
+    /// Forgets a secret of an application.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub fn forget_secret(&self, key: &ApplicationKey, name: &Name) -> Result<()> {
+        let url = self.url_of_secret(key, name);
+        self.sent(&url, self.signed(self.agent.delete(&url)).call()).map(drop)
+    }
+
+    fn url_of_secret(&self, key: &ApplicationKey, name: &Name) -> String {
+        self.url_of(&format!("/v1/applications/{}/secrets/{name}", escaped(&key.to_string())))
     }
 
     /// Runs, open and ended lately.

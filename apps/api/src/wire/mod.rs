@@ -18,6 +18,7 @@ mod operation;
 mod outcome;
 mod program;
 mod run;
+mod secret;
 mod service;
 mod text;
 mod typed_data;
@@ -54,6 +55,7 @@ pub use run::{
     Branch, BranchStatus, Parent, Run, RunHistory, RunMoment, RunStatus, RunStep, StepPhase,
     StepState,
 };
+pub use secret::SecretName;
 pub use service::{
     Emitters, EventTerms, MeasuredTerms, Offer, OfferStatus, Service, ServiceTerms, Tally,
     TaskTerms, Verification,

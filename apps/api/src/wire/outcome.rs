@@ -56,6 +56,8 @@ mirror_names! {
         OverTime,
         /// The stack overflowed.
         StackOverflow,
+        /// A secret of the application was not to be had from its home.
+        SecretUnavailable,
     }
 
     /// What a checker says of an executor's answer.

@@ -138,7 +138,13 @@ pub fn roster() -> ledger::Roster {
 
 pub fn execution() -> ledger::Execution {
     let (id, beacon, roster) = (keccak(&[b"execution"]), keccak(&[b"beacon"]), roster());
-    let drawn = ledger::draw(&ledger::draw_seed(&beacon, &id, 0, 0), &roster, &[], ledger::Restriction::default(), 3);
+    let drawn = ledger::draw(
+        &ledger::draw_seed(&beacon, &id, 0, 0),
+        &roster,
+        &[],
+        ledger::Restriction::default(),
+        3,
+    );
     let outcome = Outcome::Returned {
         status: "parsed".parse().unwrap(),
         output: BlobRef::of(b"{\"total\":42}"),

@@ -24,7 +24,10 @@ fn a_step_is_done_by_the_node_whose_label_it_asks_for_and_by_nobody_where_there_
     let stage = Stage::of(3);
     let folder = stage.place("orders");
     let program = Program::start(|posted| {
-        (200, json!({ "status": "ok", "output": { "order": posted.body["data"]["input"]["order"] } }))
+        (
+            200,
+            json!({ "status": "ok", "output": { "order": posted.body["data"]["input"]["order"] } }),
+        )
     });
     stage.run(&["app", "new", text(&folder)]);
     stage.run(&["service", "publish", text(&folder.join("services/shop"))]);
@@ -53,10 +56,8 @@ fn a_step_is_done_by_the_node_whose_label_it_asks_for_and_by_nobody_where_there_
     stage.run(&deploy);
     for number in 0..6 {
         let run = started(&stage, number, "acme/orders@0.1.0", "waiting");
-        let attempt = run["steps"][0]["attempt"].as_str().map_or_else(
-            || panic!("{run}"),
-            ToOwned::to_owned,
-        );
+        let attempt =
+            run["steps"][0]["attempt"].as_str().map_or_else(|| panic!("{run}"), ToOwned::to_owned);
         let explained = stage.run(&["explain", &attempt]);
         let members = explained["execution"]["members"].as_array().unwrap();
         assert_eq!(members.len(), 1, "{explained}");
@@ -81,12 +82,14 @@ fn a_step_is_done_by_the_node_whose_label_it_asks_for_and_by_nobody_where_there_
 fn started(stage: &Stage, number: usize, application: &str, status: &str) -> Value {
     let data = json!({ "order": format!("o-{number}"), "email": "ada@example.org" }).to_string();
     let id = format!("placed-{number}");
-    let told = stage.run(&["event", "emit", SHOP, "order_placed", &data, "--id", &id, "--wait", "60s"]);
+    let told =
+        stage.run(&["event", "emit", SHOP, "order_placed", &data, "--id", &id, "--wait", "60s"]);
     let event = told["observed"]["event"].as_str().unwrap().to_owned();
     until(&format!("a run of {application} that is {status}"), || {
         let runs = stage.run(&["run", "list", "--app", application]);
         let runs = runs.as_array().unwrap();
-        let id = runs.iter().find(|run| run["event"] == event && run["status"] == status)?["id"].clone();
+        let id =
+            runs.iter().find(|run| run["event"] == event && run["status"] == status)?["id"].clone();
         Some(stage.run(&["run", "show", id.as_str().unwrap()]))
     })
 }

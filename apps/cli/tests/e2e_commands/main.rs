@@ -9,5 +9,6 @@ mod dev;
 mod imported;
 mod labels;
 mod program;
+mod secret;
 mod stage;
 mod wrapped;

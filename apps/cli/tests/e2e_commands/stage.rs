@@ -93,8 +93,24 @@ impl Stage {
         Running(Some(command.spawn().unwrap()))
     }
 
-    pub(crate) fn stop(mut self) {
+    /// What a command prints, if it succeeds.
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> Option<Value> {
+        self.cli.run(arguments).ok()
+    }
+
+    /// Kills a node, counted from zero, and starts it again.
+    pub(crate) fn crash(&mut self, index: usize) {
+        self.network.kill(index + 1).unwrap();
+        self.network.restart(&self.cli, index + 1).unwrap();
+    }
+
+    /// Ends all nodes; what they have written stays.
+    pub(crate) fn stop_nodes(&mut self) {
         self.network.stop().unwrap();
+    }
+
+    pub(crate) fn stop(mut self) {
+        self.stop_nodes();
     }
 }
 

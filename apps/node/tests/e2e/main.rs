@@ -8,3 +8,4 @@ mod common;
 mod native;
 mod network;
 mod private;
+mod secret;

@@ -235,10 +235,7 @@ impl Passage<'_> {
                     task,
                     checkers: planned.checkers,
                     quorum: planned.quorum,
-                    restriction: Restriction {
-                        nodes: &planned.nodes,
-                        labels: &planned.labels,
-                    },
+                    restriction: Restriction { nodes: &planned.nodes, labels: &planned.labels },
                     price_max: planned.price_max,
                 };
                 let order = Order {

@@ -182,7 +182,10 @@ impl Checker<'_> {
                     return Some(expression);
                 }
             }
-            TemplateKind::Literal(_) | TemplateKind::List(_) | TemplateKind::Map(_) => {}
+            TemplateKind::Literal(_)
+            | TemplateKind::List(_)
+            | TemplateKind::Map(_)
+            | TemplateKind::Secret(_) => {}
         }
         self.mistake(
             MistakeKind::Expression,

@@ -23,7 +23,7 @@ use althing_types::{
 use serde_json::{Map, Value as Json};
 use types::{carried, event_use};
 
-use crate::document::{Compiled, Document, Interface, Return, Step, WaitFor, When};
+use crate::document::{Compiled, Document, Interface, Return, SECRETS_MAX, Step, WaitFor, When};
 use crate::file::{ApplicationFile, EventText, StepText, WhenText};
 use crate::graph::Past;
 use crate::infer::Scope;
@@ -221,6 +221,7 @@ impl<'f> Checker<'f> {
             Target::Task(task) => self.checkable(text, task),
         }
         let with = self.with(text, &target.inputs(), &scope);
+        self.secrets(text, &target);
         let mut decimals: Vec<String> =
             statuses.iter().flat_map(|(_, schema)| decimals_of(schema)).collect();
         decimals.sort_unstable();
@@ -309,6 +310,32 @@ impl<'f> Checker<'f> {
         }
     }
 
+    /// A secret goes to nodes that the owner trusts with it: to those that are named, and to nobody
+    /// who would have to see it to check them.
+    fn secrets(&mut self, text: &StepText, target: &Target<'_>) {
+        let asked: BTreeSet<&Name> =
+            text.with.iter().flat_map(|(_, template)| template.secrets()).collect();
+        let Some(name) = asked.first() else { return };
+        let of = format!("the step `{}` is given the secret `{name}`", text.id.value);
+        let at = text.with_at.clone();
+        let (message, hint) = if matches!(target, Target::Application(_)) {
+            let message = format!("{of}, but it uses an application, which others evaluate too");
+            (message, "give the secret to a task")
+        } else if text.verify.checkers > 0 {
+            let message = format!("{of}: its checkers would have to be given it too");
+            (message, "remove `verify`: who is given the secret is trusted")
+        } else if text.nodes.is_empty() {
+            let message = format!("{of}, but any node could be drawn for it and would be given it");
+            (message, "say whom you trust with it: `nodes: { allow: [0x…] }`")
+        } else if asked.len() > SECRETS_MAX {
+            let message = format!("{of} and {} more", asked.len().saturating_sub(1));
+            (message, "a step is given at most 16 secrets")
+        } else {
+            return;
+        };
+        self.mistake(MistakeKind::Secret, at, "a secret", message, hint);
+    }
+
     /// Nobody is drawn to check what nobody can check.
     fn checkable(&mut self, text: &StepText, task: &Task) {
         if task.verification == Verification::None && text.verify.checkers > 0 {
@@ -323,8 +350,7 @@ impl<'f> Checker<'f> {
     /// An application's steps have their own settings, and nobody executes it to decide anything.
     fn application_only(&mut self, text: &StepText, index: usize) {
         let at = text.action.at.clone();
-        let is_plain =
-            text.verify.checkers == 0 && text.nodes.is_empty() && text.labels.is_empty();
+        let is_plain = text.verify.checkers == 0 && text.nodes.is_empty() && text.labels.is_empty();
         if !is_plain {
             let message = format!(
                 "`{}` is an application: `verify` and `nodes` are settings of its own steps",

@@ -61,6 +61,7 @@ impl Checker<'_> {
     pub(super) fn template(&mut self, template: &Template, scope: &Scope) -> Option<Type> {
         Some(match &template.kind {
             TemplateKind::Literal(json) => Type::of_value(json),
+            TemplateKind::Secret(_) => Type::Text,
             TemplateKind::Expression(expression) => self.infer(expression, &template.at, scope)?,
             TemplateKind::Text(parts) => {
                 for part in parts {

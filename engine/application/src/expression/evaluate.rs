@@ -2,20 +2,43 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
+
+use althing_types::Name;
 
 use super::function::Function;
 use super::{Expr, Failure, Macro, MacroKind, Meter, Node, Value};
 use crate::number::{Number, OutOfRange, Rounding};
 
 /// What names stand for.
-#[derive(Clone, Debug, Default)]
-pub struct Variables(BTreeMap<String, Value>);
+#[derive(Clone, Default)]
+pub struct Variables {
+    values: BTreeMap<String, Value>,
+    /// Beside the names: no expression can read one.
+    secrets: BTreeMap<Name, Rc<str>>,
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variables").field("values", &self.values).finish_non_exhaustive()
+    }
+}
 
 impl Variables {
     /// Lets `name` stand for `value`.
     pub fn set(&mut self, name: impl Into<String>, value: Value) {
-        self.0.insert(name.into(), value);
+        self.values.insert(name.into(), value);
+    }
+
+    /// Gives a secret to what is evaluated.
+    pub(crate) fn set_secret(&mut self, name: Name, value: &str) {
+        self.secrets.insert(name, Rc::from(value));
+    }
+
+    pub(crate) fn secret(&self, name: &Name) -> Result<&str, Failure> {
+        let none = || Failure::because(format!("no secret '{name}' is given here"));
+        self.secrets.get(name).map(|value| &**value).ok_or_else(none)
     }
 }
 
@@ -75,7 +98,7 @@ impl<'e> Evaluation<'e> {
 
     fn variable(&self, name: &str) -> Result<Value, Failure> {
         let item = self.items.iter().rev().find(|(item, _)| *item == name).map(|(_, value)| value);
-        let value = item.or_else(|| self.variables.0.get(name));
+        let value = item.or_else(|| self.variables.values.get(name));
         value.cloned().ok_or_else(|| Failure::because(format!("there is no variable '{name}'")))
     }
 

@@ -30,7 +30,7 @@ const RETRIES_MAX: u64 = 100;
 const CHECKERS_MAX: u64 = 1_000;
 
 pub(crate) fn read(file: &str, text: &str) -> Result<ApplicationFile, Mistakes> {
-    let mut reader = FileReader { reader: Reader::new(text), text, public: false };
+    let mut reader = FileReader { reader: Reader::new(text), text, public: false, in_with: false };
     let read = reader.file(file);
     reader.reader.finish(file)?;
     Ok(read.expect("a file without mistakes is read to its end"))
@@ -41,6 +41,8 @@ struct FileReader<'t> {
     text: &'t str,
     /// Whether everybody may see the application; known before its steps are read.
     public: bool,
+    /// Whether what is read is given to a task.
+    in_with: bool,
 }
 
 type Entries = Vec<(Placed<String>, Template)>;

@@ -91,7 +91,12 @@ impl FileReader<'_> {
             None => Some(None),
         };
         let with = match fields.find("with") {
-            Some((node, at)) => self.entries(node, at, "with"),
+            Some((node, at)) => {
+                self.in_with = true;
+                let entries = self.entries(node, at, "with");
+                self.in_with = false;
+                entries
+            }
             None => Some(Vec::new()),
         };
         let with_at = fields.find("with").map_or_else(

@@ -58,17 +58,10 @@ impl FileReader<'_> {
                 list_of(items.into_iter().collect::<Option<_>>()?)
             }
             Content::Map(entries) => {
-                if let [(key, _)] = entries.as_slice()
+                if let [(key, value)] = entries.as_slice()
                     && key.value == "secret"
                 {
-                    self.mistake(
-                        MistakeKind::Unsupported,
-                        place(key),
-                        "not yet",
-                        "nodes do not seal secrets to the drawn executor yet",
-                        "keep the secret with the node that runs the service",
-                    );
-                    return None;
+                    return self.secret(value, place(key)).map(|kind| Template { at, kind });
                 }
                 let entries: Vec<_> = entries
                     .iter()
@@ -78,6 +71,22 @@ impl FileReader<'_> {
             }
         };
         Some(Template { at, kind })
+    }
+
+    /// The name of a secret, where a secret may stand.
+    fn secret(&mut self, node: &Node, at: Range<usize>) -> Option<TemplateKind> {
+        if !self.in_with {
+            self.mistake(
+                MistakeKind::Rule,
+                at,
+                "not here",
+                "a secret is given to the task of a step and to nothing else",
+                "write `{ secret: name }` as a value under a step's `with`",
+            );
+            return None;
+        }
+        let text = self.reader.text(node, "secret")?;
+        Some(TemplateKind::Secret(self.name(text, place(node))?))
     }
 
     pub(super) fn unreadable(&mut self, at: Range<usize>, text: &str, error: Unreadable) {
@@ -124,6 +133,7 @@ pub(super) fn literal(template: &Template) -> Option<Json> {
         TemplateKind::Expression(_)
         | TemplateKind::Text(_)
         | TemplateKind::List(_)
-        | TemplateKind::Map(_) => None,
+        | TemplateKind::Map(_)
+        | TemplateKind::Secret(_) => None,
     }
 }

@@ -38,7 +38,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::port::{
-    Blobs, Journal, LedgerAccess, Native, Observations, PortError, Submit, TransactionSigner,
+    Blobs, Journal, LedgerAccess, Native, Observations, PortError, Submit, TransactionSigner, Vault,
 };
 use crate::runtime::Runtime;
 use crate::{Effect, Fate, Finished, Input, JobId, Machine, News, Note, Outbox, OutboxConfig};
@@ -65,6 +65,8 @@ pub struct Ports<L> {
     pub runtime: Arc<dyn Runtime>,
     /// Has native services' tasks done.
     pub native: Arc<dyn Native>,
+    /// The way to what applications' owners give to whoever works for them.
+    pub vault: Arc<dyn Vault>,
     /// Remembers.
     pub journal: Arc<dyn Journal>,
     /// The mempool.
@@ -82,6 +84,7 @@ impl<L> Clone for Ports<L> {
             blobs: Arc::clone(&self.blobs),
             runtime: Arc::clone(&self.runtime),
             native: Arc::clone(&self.native),
+            vault: Arc::clone(&self.vault),
             journal: Arc::clone(&self.journal),
             submit: Arc::clone(&self.submit),
             signer: Arc::clone(&self.signer),

@@ -16,12 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use althing_application::{Compiled, Evaluated as Value, NoValue};
 use althing_ledger::{Execution, Origin, query};
 use althing_types::{
-    BlobRef, Claim, Doubt, Failure, Hash, Name, Opinion, Outcome, Payload, StepInput, tagged,
+    BlobRef, Claim, Doubt, EndpointId, Failure, Hash, Name, Opinion, Outcome, Payload, StepInput,
+    tagged,
 };
 use althing_workflow::first_run;
 
 use crate::conduct::Finding;
-use crate::port::{Assignment, Blobs, LedgerAccess};
+use crate::port::{Assignment, Blobs, LedgerAccess, Secrets};
 use crate::runtime::{TaskRun, VerifyRun};
 use crate::{Unusable, Work, applications};
 
@@ -31,6 +32,22 @@ const APPLICATIONS_MAX: usize = 256;
 const ROUNDS_MAX: usize = 16;
 
 type Payloads = BTreeMap<Hash, Vec<u8>>;
+
+/// What an evaluation reads.
+struct Here {
+    blobs: Payloads,
+    secrets: Secrets,
+}
+
+impl althing_application::Payloads for Here {
+    fn bytes(&self, blob: &BlobRef) -> Option<&[u8]> {
+        self.blobs.get(&blob.hash).map(Vec::as_slice)
+    }
+
+    fn secret(&self, name: &Name) -> Option<&str> {
+        self.secrets.value(name)
+    }
+}
 
 /// Why a step's task is not run, or its result not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +74,7 @@ impl From<NoValue> for Stopped {
     fn from(error: NoValue) -> Self {
         match error {
             NoValue::Missing(_) => Self::Doubt(Doubt::InputUnavailable),
+            NoValue::Secret(_) => Self::Doubt(Doubt::SecretUnavailable),
             NoValue::Bad(_) => Self::Failed(Failure::BadExpression),
         }
     }
@@ -65,14 +83,14 @@ impl From<NoValue> for Stopped {
 /// A step that takes place.
 struct Evaluated {
     application: Arc<Compiled>,
-    payloads: Payloads,
+    here: Here,
     input: Vec<u8>,
 }
 
 impl Evaluated {
     /// The keys that an output of the step carries for later waits.
     fn keys(&self, step: &StepInput, output: &[u8]) -> Result<Vec<Hash>, Stopped> {
-        Ok(self.application.parsed().keys(step, output, &self.payloads)?)
+        Ok(self.application.parsed().keys(step, output, &self.here)?)
     }
 }
 
@@ -194,20 +212,40 @@ impl<L: LedgerAccess> Steps<L> {
         }
     }
 
+    /// Whether the application of a step is not known, or not any more.
+    pub fn is_forgotten(&self, execution: &Execution) -> bool {
+        matches!(&execution.origin, Origin::Step(step) if self.known(step).is_none())
+    }
+
+    /// Where the secrets are that the step of an execution is given; `None` if it is given none. The
+    /// application was compiled when its needs were surveyed.
+    pub fn home_of_secrets(&self, execution: &Execution) -> Option<EndpointId> {
+        let Origin::Step(step) = &execution.origin else { return None };
+        let application = self.known(step)?;
+        if application.parsed().secrets_of(step.step).is_empty() {
+            return None;
+        }
+        let state = self.ledger.newest().ok()?.state;
+        let record = query::application(&state, &step.application).ok().flatten()?;
+        Some(record.terms.home)
+    }
+
     /// Evaluates a step from what is here, and tells what is left to do.
-    pub fn begin(&self, execution: &Execution, work: Work) -> Begun {
+    ///
+    /// `secrets` are those that the executor was given; whoever judges is given none.
+    pub fn begin(&self, execution: &Execution, work: Work, secrets: Secrets) -> Begun {
         match work {
-            Work::Task => self.begin_task(execution),
+            Work::Task => self.begin_task(execution, secrets),
             Work::Verify => self.begin_verify(execution),
         }
     }
 
-    fn begin_task(&self, execution: &Execution) -> Begun {
+    fn begin_task(&self, execution: &Execution, secrets: Secrets) -> Begun {
         let outcome = |outcome| Begun::Known(Finding::bare(Claim::Outcome(outcome)));
         let Origin::Step(step) = &execution.origin else {
             return outcome(Outcome::Inconclusive(Doubt::InputUnavailable));
         };
-        match self.evaluate(step, &applications(execution)) {
+        match self.evaluate(step, &applications(execution), secrets) {
             Ok(evaluated) => {
                 let assignment = assignment(execution, step, &evaluated);
                 Begun::Run(Box::new(ToRun { assignment, step: step.clone(), evaluated }))
@@ -225,7 +263,7 @@ impl<L: LedgerAccess> Steps<L> {
             return opinion(Opinion::Inconclusive);
         };
         let of = applications(execution);
-        let evaluated = match (self.evaluate(step, &of), answer) {
+        let evaluated = match (self.evaluate(step, &of, Secrets::default()), answer) {
             (Ok(evaluated), _) => evaluated,
             (Err(Stopped::Doubt(_)), _) => return opinion(Opinion::Inconclusive),
             (Err(Stopped::Declined), Outcome::Declined) => return opinion(Opinion::Valid),
@@ -249,27 +287,32 @@ impl<L: LedgerAccess> Steps<L> {
     }
 
     /// Evaluates a step from what is here for it.
-    fn evaluate(&self, step: &StepInput, of: &[Hash]) -> Result<Evaluated, Stopped> {
+    fn evaluate(
+        &self,
+        step: &StepInput,
+        of: &[Hash],
+        secrets: Secrets,
+    ) -> Result<Evaluated, Stopped> {
         let unusable = |_| Stopped::Doubt(Doubt::ServiceUnavailable);
         let application = self.application(step, of).map_err(unusable)?;
-        let mut payloads = Payloads::new();
+        let mut here = Here { blobs: Payloads::new(), secrets };
         for _ in 0..ROUNDS_MAX {
-            let needs = application.parsed().needs(step, &payloads);
+            let needs = application.parsed().needs(step, &here);
             if needs.is_empty() {
                 break;
             }
             for blob in needs {
                 let bytes = self.blobs.local(&blob, of).ok().flatten();
                 let missing = Stopped::Doubt(Doubt::InputUnavailable);
-                payloads.insert(blob.hash, bytes.ok_or(missing)?);
+                here.blobs.insert(blob.hash, bytes.ok_or(missing)?);
             }
         }
-        let evaluated = application.parsed().evaluate(step, &payloads).inspect_err(|error| {
+        let evaluated = application.parsed().evaluate(step, &here).inspect_err(|error| {
             tracing::info!(run = %step.run, step = step.step, %error, "a step has no input");
         });
         match evaluated? {
             Value::Declined => Err(Stopped::Declined),
-            Value::Run { input } => Ok(Evaluated { application, payloads, input }),
+            Value::Run { input } => Ok(Evaluated { application, here, input }),
         }
     }
 
@@ -341,6 +384,7 @@ fn assignment(execution: &Execution, step: &StepInput, evaluated: &Evaluated) ->
         service: *service,
         task: task.clone(),
         input: evaluated.input.clone(),
+        is_secret: !evaluated.application.parsed().secrets_of(step.step).is_empty(),
     }
 }
 

@@ -1,18 +1,26 @@
 //! Does tasks and judges answers: of calls from their input as it is, of steps by evaluation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use althing_ledger::Execution;
 use althing_types::{BlobRef, Claim, Doubt, Name, Opinion, Outcome};
+use tokio::time::Instant;
 
 use super::Ports;
 use super::chores::{OF_A_CALL, run_task, run_verify};
 use super::files::Files;
 use super::steps::{Begun, Steps};
 use crate::conduct::Finding;
-use crate::port::{Assignment, LedgerAccess};
+use crate::machine::patience_ms;
+use crate::port::{Assignment, LedgerAccess, Secrets};
 use crate::runtime::{TaskRun, Unfinished, VerifyRun};
 use crate::{Input, JobId, Work};
+
+/// Pause before a home is asked for secrets again; doubles each time.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What is to be done for a job.
 #[derive(Clone, Copy, Debug)]
@@ -87,12 +95,13 @@ impl<L: LedgerAccess> Tasks<L> {
     // Steps.
 
     async fn step(self: &Arc<Self>, execution: Box<Execution>, work: Work) -> Finding {
+        let secrets = self.secrets(&execution).await;
         let begun = if self.steps.is_at_hand(&execution) {
-            self.steps.begin(&execution, work)
+            self.steps.begin(&execution, work, secrets)
         } else {
             // Off the thread: the disk has to be waited for.
             let tasks = Arc::clone(self);
-            let begin = move || tasks.steps.begin(&execution, work);
+            let begin = move || tasks.steps.begin(&execution, work, secrets);
             match tokio::task::spawn_blocking(begin).await {
                 Ok(begun) => begun,
                 Err(_) => return Finding::bare(unknown(work)),
@@ -112,15 +121,45 @@ impl<L: LedgerAccess> Tasks<L> {
         }
     }
 
+    /// What the step is given by its application's owner. The home may be a block behind and not know
+    /// of the draw yet, or be away for a moment: it is asked again while there is time.
+    async fn secrets(self: &Arc<Self>, execution: &Execution) -> Secrets {
+        if self.steps.is_forgotten(execution) {
+            // Compiled again, off the thread: whether there are secrets is in the document.
+            let (tasks, execution) = (Arc::clone(self), Box::new(execution.clone()));
+            let survey = move || tasks.steps.survey(&execution).map(drop);
+            tokio::task::spawn_blocking(survey).await.ok();
+        }
+        let Some(home) = self.steps.home_of_secrets(execution) else { return Secrets::default() };
+        let now = self.ports.ledger.newest().map_or(execution.due, |newest| newest.time);
+        let until = Instant::now() + Duration::from_millis(patience_ms(execution, now));
+        let mut pause = PAUSE_MIN;
+        loop {
+            if let Some(secrets) = self.ports.vault.secrets(execution.id, home).await {
+                return secrets;
+            }
+            if Instant::now() + pause >= until {
+                return Secrets::default();
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
     // Both.
 
     async fn task(&self, assignment: Assignment) -> TaskRun {
         let (execution, service) = (assignment.execution, assignment.service);
-        let run = if self.files.is_outside(&service) {
+        let is_secret = assignment.is_secret;
+        let mut run = if self.files.is_outside(&service) {
             self.ports.native.task(assignment).await
         } else {
             self.ports.runtime.task(&service, &assignment.task, &assignment.input)
         };
+        if is_secret {
+            // A service may say what it was given, and so may whoever finds fault with that.
+            run.log.clear();
+        }
         for line in &run.log {
             tracing::debug!(%execution, %line, "service");
         }
@@ -153,5 +192,6 @@ const fn unknown(work: Work) -> Claim {
 /// A call has its effects under its own id.
 fn of_call(execution: &Execution, input: Vec<u8>) -> Assignment {
     let Execution { id, service, task, .. } = execution;
-    Assignment { execution: *id, key: *id, service: *service, task: task.clone(), input }
+    let (service, task) = (*service, task.clone());
+    Assignment { execution: *id, key: *id, service, task, input, is_secret: false }
 }

@@ -32,6 +32,7 @@ use foreseen::Foreseen;
 use lane::Lane;
 pub use lane::LaneLimits;
 pub use message::{Config, Effect, Fate, Finished, Holder, Input, JobId, Note, Runs, Unusable};
+pub(crate) use needs::patience_ms;
 pub use needs::{applications, reads};
 
 use crate::conduct::{Approach, Conduct, Finding, Honest};

@@ -11,7 +11,7 @@ use super::Holder;
 use crate::Work;
 
 /// How long files may be looked for: half of the time that is left beside the work itself.
-pub(super) fn patience_ms(execution: &Execution, now: TimeMs) -> u64 {
+pub(crate) fn patience_ms(execution: &Execution, now: TimeMs) -> u64 {
     let left = now.until(execution.due).saturating_sub(u64::from(execution.time_limit_ms));
     (left / 2).max(1)
 }

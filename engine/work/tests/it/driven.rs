@@ -14,7 +14,8 @@ use althing_types::{
 };
 use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
 use althing_work::port::{
-    Blobs, BoxFuture, Journal, LedgerAccess, Newest, NoPrograms, PortError, Submit, Unobserved,
+    Blobs, BoxFuture, Journal, LedgerAccess, Newest, NoPrograms, NoSecrets, PortError, Submit,
+    Unobserved,
 };
 use althing_work::simulated::{MemoryJournal, TableRuntime};
 use althing_work::{Config, Machine, News, Record, duty, work};
@@ -141,6 +142,7 @@ impl Driven {
             submit: Arc::new(pool.clone()),
             signer: Arc::new(Signer(node_address(0))),
             native: Arc::new(NoPrograms),
+            vault: Arc::new(NoSecrets),
             observations: Arc::new(Unobserved),
         };
         let machine = Machine::new(config, node_address(0), secret(0));

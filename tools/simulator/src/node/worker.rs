@@ -16,7 +16,8 @@ use althing_work::driver::steps::{Begun, Steps};
 use althing_work::driver::{Ports, WorkFault};
 use althing_work::observing::{Line, Place, occurrence};
 use althing_work::port::{
-    Assignment, BoxFuture, LedgerAccess, Native as _, Newest, PortError, Submit, Unobserved,
+    Assignment, BoxFuture, LedgerAccess, Native as _, Newest, NoSecrets, PortError, Secrets,
+    Submit, Unobserved,
 };
 use althing_work::{
     Conduct, Effect, Fate, Finding, Holder, Input, Machine, News, Note, Outbox, OutboxConfig, Runs,
@@ -136,6 +137,7 @@ impl Worker {
             submit: Arc::new(Nowhere),
             signer: Arc::new(signer.clone()),
             native: program.clone(),
+            vault: Arc::new(NoSecrets),
             observations: Arc::new(Unobserved),
         };
         let Scan { height, nonce, .. } =
@@ -388,7 +390,7 @@ impl Worker {
     }
 
     fn run_step(&self, execution: &Execution, work: Work) -> (Finding, u64) {
-        match self.steps.begin(execution, work) {
+        match self.steps.begin(execution, work, Secrets::default()) {
             Begun::Known(finding) => (finding, 0),
             Begun::Run(to_run) => {
                 let run = self.task(&to_run.assignment);

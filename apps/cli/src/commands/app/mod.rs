@@ -9,6 +9,7 @@ mod new;
 mod pause;
 mod registry;
 mod remove;
+mod secret;
 mod show;
 
 use std::process::ExitCode;
@@ -44,6 +45,9 @@ pub(crate) enum App {
     Remove(remove::Remove),
     /// Add tokens to an application's deposit, or take them out.
     Deposit(deposit::Deposit),
+    /// Give secrets to the steps of an application, which name them as `{ secret: name }`.
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Turn a MESG process or service file into an application or a service.
     Import(import::Import),
 }
@@ -59,6 +63,7 @@ impl App {
             Self::Pause(command) => command.run(home, output)?,
             Self::Remove(command) => command.run(home, output)?,
             Self::Deposit(command) => command.run(home, output)?,
+            Self::Secret(command) => command.run(home, output)?,
             Self::Import(command) => command.run(output)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -191,6 +191,8 @@ fn applications() -> Vec<Operation> {
         Operation::Collect(Collect { application, amount: amount("0.5") }),
         Operation::Repeat(Repeat { run, step: 4 }),
         Operation::Cancel(Cancel { run }),
+        Operation::Grant(Grant { application, account: Address([5; 20]), granted: true }),
+        Operation::Restart(Restart { run }),
     ]
 }
 
@@ -235,9 +237,11 @@ fn the_examples_cover_every_operation() {
         Operation::Collect(_) => 17,
         Operation::Repeat(_) => 18,
         Operation::Cancel(_) => 19,
+        Operation::Grant(_) => 20,
+        Operation::Restart(_) => 21,
     };
     let places: std::collections::BTreeSet<_> = operations().iter().map(place).collect();
-    assert_eq!(places, (0..20).collect());
+    assert_eq!(places, (0..22).collect());
 }
 
 #[test]

@@ -15,9 +15,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use althing_ledger::{ApplicationRecord, Conclusion, Execution, Origin, RunRecord, RunStep, query};
+use althing_ledger::{ApplicationRecord, Origin, RunRecord, RunStep, query};
 use althing_replica::{ReadError, Reader};
-use althing_types::{Amount, BlobRef, Hash, Height, Outcome, Payload, Plan, StepStatus, TimeMs};
+use althing_types::{Amount, BlobRef, Hash, Height, Payload, Plan, StepStatus, TimeMs};
 use althing_workflow::{
     Attempt, Effect, Input, Occurrence, Run, RunEnd, StepPhase, StepRun, attempt_id,
 };
@@ -63,6 +63,8 @@ pub(crate) fn replay(
     // Nothing later is in the record that it is held against.
     let last = until.map_or(record.changed, |until| until.min(record.changed));
     if last >= record.started {
+        // A run that another one uses, or that was begun anew, may count as started earlier.
+        player.now.1 = player.time(record.started)?;
         player.moment().changes.push(RunStep::Started);
         player.play(Input::Started)?;
     }
@@ -202,7 +204,11 @@ impl Player<'_> {
         Ok(match &known.phase {
             StepPhase::Working { execution } => {
                 let found = self.reader.execution(execution)?;
-                found.filter(|it| it.conclusion.is_some()).map(|it| (it.changed, attempted(&it)))
+                found.filter(|it| it.conclusion.is_some()).map(|it| {
+                    // Who has the output is no matter of what happened.
+                    let attempt = it.attempt(Vec::new());
+                    (it.changed, Input::Attempted { id: it.id, attempt })
+                })
             }
             StepPhase::Child { run, .. } => {
                 let child = self.reader.run(run)?;
@@ -310,25 +316,6 @@ impl Player<'_> {
             && self.run.steps.len() == known.steps.len()
             && self.run.steps.iter().zip(&known.steps).all(same)
     }
-}
-
-/// What an execution came to, as its run was told.
-fn attempted(execution: &Execution) -> Input {
-    let attempt = match &execution.conclusion {
-        Some(Conclusion::Accepted(Outcome::Returned { status, output, keys })) => {
-            Attempt::Returned {
-                status: status.clone(),
-                output: Payload::Blob(*output),
-                keys: keys.clone(),
-                holders: Vec::new(),
-            }
-        }
-        Some(Conclusion::Accepted(Outcome::Declined)) => Attempt::Declined,
-        Some(Conclusion::Accepted(Outcome::Failed(_) | Outcome::Inconclusive(_)))
-        | Some(Conclusion::Failed(_))
-        | None => Attempt::Failed,
-    };
-    Input::Attempted { id: execution.id, attempt }
 }
 
 fn is_as_far(one: &StepPhase, other: &StepPhase) -> bool {

@@ -30,6 +30,8 @@ pub fn open_network() -> Parameters {
         reveal_window_ms: 10_000,
         draw_window_ms: 60_000,
         escalations_max: 2,
+        events_kept_ms: 30 * DAY_MS,
+        fan_out_per_block: 1_000,
         checkers_max: 64,
         substitutes: 3,
         newcomers_share: BasisPoints(1_000),

@@ -62,6 +62,8 @@ fn parameters() -> Parameters {
         reveal_window_ms: 10_000,
         draw_window_ms: 10_000,
         escalations_max: 2,
+        events_kept_ms: 30 * 86_400_000,
+        fan_out_per_block: 1_000,
         checkers_max: 64,
         substitutes: 3,
         newcomers_share: none,

@@ -20,8 +20,9 @@ use alloc::vec::Vec;
 
 use althing_types::{
     Address, Amount, BlobRef, Claim, EndpointId, Hash, Height, LabelCondition, Name, Opening,
-    Outcome, StepInput, TimeMs, Verification,
+    Outcome, Payload, StepInput, TimeMs, Verification,
 };
+use althing_workflow::Attempt;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::Restriction;
@@ -262,6 +263,25 @@ impl Execution {
     pub(crate) fn member_mut(&mut self, node: &Address) -> Option<&mut Member> {
         let round = self.round;
         self.members.iter_mut().find(|member| member.round == round && member.node == *node)
+    }
+
+    /// What the execution came to, as the run is told whose step it is; `holders` have its output.
+    #[must_use]
+    pub fn attempt(&self, holders: Vec<EndpointId>) -> Attempt {
+        match &self.conclusion {
+            Some(Conclusion::Accepted(Outcome::Returned { status, output, keys })) => {
+                Attempt::Returned {
+                    status: status.clone(),
+                    output: Payload::Blob(*output),
+                    keys: keys.clone(),
+                    holders,
+                }
+            }
+            Some(Conclusion::Accepted(Outcome::Declined)) => Attempt::Declined,
+            Some(Conclusion::Accepted(Outcome::Failed(_) | Outcome::Inconclusive(_)))
+            | Some(Conclusion::Failed(_))
+            | None => Attempt::Failed,
+        }
     }
 
     /// The executor's open answer in the present round.

@@ -21,8 +21,9 @@ pub enum GenesisError {
     /// A public key that does not belong to its address.
     #[error("a validator's public key does not belong to its address")]
     ForeignPublicKey,
-    /// A share of something is more than the whole: carried out, it would make tokens.
-    #[error("the genesis' parameters have shares of more than the whole")]
+    /// A share of something is more than the whole: carried out, it would make tokens. Or events reach
+    /// nobody.
+    #[error("the genesis' parameters have shares of more than the whole, or a fan-out of none")]
     BadParameters,
     /// More tokens than fit.
     #[error("the genesis' tokens do not fit an amount")]
@@ -41,6 +42,11 @@ fn shares_fit(parameters: &Parameters) -> bool {
         .all(|share| *share <= BasisPoints::WHOLE.0)
 }
 
+/// An event that no block looks at would reach nobody.
+const fn events_arrive(parameters: &Parameters) -> bool {
+    parameters.fan_out_per_block > 0
+}
+
 /// The writes that make the state of height zero.
 ///
 /// # Errors
@@ -55,7 +61,7 @@ pub fn genesis_writes(
     if !ordered {
         return Err(GenesisError::NotCanonical);
     }
-    if !shares_fit(&genesis.parameters) {
+    if !shares_fit(&genesis.parameters) || !events_arrive(&genesis.parameters) {
         return Err(GenesisError::BadParameters);
     }
     let mut writes = BTreeMap::new();

@@ -150,7 +150,9 @@ impl<'s, V: View> Ledger<'s, V> {
     ) -> Result<Self, Fault> {
         let missing =
             |key: &[u8]| Fault { what: "a record of the genesis is missing", key: key.to_vec() };
-        let parameters = load(&base, keys::PARAMETERS)?.ok_or_else(|| missing(keys::PARAMETERS))?;
+        let parameters: Parameters =
+            load(&base, keys::PARAMETERS)?.ok_or_else(|| missing(keys::PARAMETERS))?;
+        let fan_out_left = parameters.fan_out_per_block;
         let totals: Totals = load(&base, keys::TOTALS)?.ok_or_else(|| missing(keys::TOTALS))?;
         let mut ledger = Self {
             state: Overlay::new(base),
@@ -164,7 +166,7 @@ impl<'s, V: View> Ledger<'s, V> {
             event_changes: Vec::new(),
             run_changes: Vec::new(),
             events_in_block: 0,
-            fan_out_left: run::FAN_OUT_PER_BLOCK,
+            fan_out_left,
             rosters: BTreeMap::new(),
             set_changed: false,
         };

@@ -268,6 +268,12 @@ pub enum Rejection {
     /// Labels, or what a step asks of them, are too many, too long or not in order.
     #[error("the labels are too many, too long, or not ascending by name")]
     BadLabels,
+    /// The run is used by a step of another one.
+    #[error("a step of another run waits for this one: restart that")]
+    UsedByAnother,
+    /// The application is public: everybody sees it.
+    #[error("the application is public")]
+    NotPrivate,
 }
 
 impl Rejection {
@@ -336,6 +342,8 @@ impl Rejection {
             Self::ApplicationAliasTaken => "LED-0063",
             Self::CannotBeChecked => "LED-0064",
             Self::BadLabels => "LED-0065",
+            Self::UsedByAnother => "LED-0066",
+            Self::NotPrivate => "LED-0067",
         }
     }
 }

@@ -45,9 +45,10 @@ fn a_genesis_that_contradicts_itself_starts_no_chain() {
 }
 
 #[test]
-fn shares_above_the_whole_start_no_chain() {
+fn shares_above_the_whole_and_events_that_reach_nobody_start_no_chain() {
     type Change = fn(&mut Parameters);
-    let changes: [Change; 5] = [
+    let changes: [Change; 6] = [
+        |p| p.fan_out_per_block = 0,
         |p| p.slash_burned = BasisPoints(10_001),
         |p| p.early_exit = BasisPoints(10_001),
         |p| p.double_vote_slash = BasisPoints(10_001),

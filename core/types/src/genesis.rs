@@ -83,6 +83,10 @@ pub struct Parameters {
     pub draw_window_ms: u64,
     /// How many times a larger committee is drawn.
     pub escalations_max: u32,
+    /// How long an event is remembered for runs that come to wait for it, in milliseconds.
+    pub events_kept_ms: u64,
+    /// How many listeners and waits one block looks at for its events; the others wait for the next.
+    pub fan_out_per_block: u32,
     /// Most checkers of one execution.
     pub checkers_max: u16,
     /// How many substitutes are drawn for each execution.

@@ -53,8 +53,9 @@ pub use label::{
 };
 pub use name::{Alias, NAME_BYTES_MAX, Name};
 pub use operation::{
-    Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, Observe, Offer, Operation, Pause,
-    Publish, Remove, Repeat, Resume, Reveal, Seal, SignedVote, Transfer, Unbond, Unjail, Withdraw,
+    Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, Grant, Observe, Offer, Operation, Pause,
+    Publish, Remove, Repeat, Restart, Resume, Reveal, Seal, SignedVote, Transfer, Unbond, Unjail,
+    Withdraw,
 };
 pub use outcome::{Claim, Doubt, Failure, Opening, Opinion, Outcome, commitment};
 pub use quantity::{ChainId, Height, Nonce, Round, TimeMs};

@@ -58,6 +58,10 @@ pub enum Operation {
     Repeat(Repeat),
     /// Ends a run.
     Cancel(Cancel),
+    /// Lets an account see a private application, or not any more.
+    Grant(Grant),
+    /// Ends a run, and begins it anew from the event that started it.
+    Restart(Restart),
 }
 
 /// Moves tokens to another account.
@@ -281,6 +285,25 @@ pub struct Cancel {
     pub run: Hash,
 }
 
+/// Lets an account see the sender's private application and its runs, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Grant {
+    /// The application.
+    pub application: Hash,
+    /// Who.
+    pub account: Address,
+    /// Whether it may.
+    pub granted: bool,
+}
+
+/// Ends a run of the sender's application, and begins it anew, as another run, from the event that started
+/// it. Whatever it has done outside is done again: another run has effects of its own.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Restart {
+    /// The run.
+    pub run: Hash,
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -330,6 +353,11 @@ impl fmt::Display for Operation {
             }
             Self::Repeat(o) => write!(f, "repeat step {} of run {}", o.step, o.run),
             Self::Cancel(o) => write!(f, "cancel run {}", o.run),
+            Self::Grant(o) => {
+                let verb = if o.granted { "let" } else { "no longer let" };
+                write!(f, "{verb} {} see application {}", o.account, o.application)
+            }
+            Self::Restart(o) => write!(f, "restart run {}", o.run),
         }
     }
 }

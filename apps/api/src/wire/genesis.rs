@@ -68,6 +68,10 @@ mirror! {
         draw_window_ms: u64,
         /// How many times a larger committee is drawn.
         escalations_max: u32,
+        /// How long an event is remembered for runs that come to wait for it.
+        events_kept_ms: u64,
+        /// How many listeners and waits one block looks at for its events.
+        fan_out_per_block: u32,
         /// Most checkers of one execution.
         checkers_max: u16,
         /// How many substitutes are drawn for each execution.

@@ -45,9 +45,9 @@ pub use observation::{
     Absentee, EventState, EventStep, Observation, Occurrence, Refusal, Standing,
 };
 pub use operation::{
-    Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, MakeOffer, Observe, Operation, Pause,
-    Publish, Remove, Repeat, Resume, Reveal, Seal, SignedTransaction, SignedVote, Transaction,
-    Transfer, Unbond, Unjail, VoteKind, Withdraw,
+    Answer, Bond, Call, Cancel, Collect, Deploy, Evidence, Grant, MakeOffer, Observe, Operation,
+    Pause, Publish, Remove, Repeat, Restart, Resume, Reveal, Seal, SignedTransaction, SignedVote,
+    Transaction, Transfer, Unbond, Unjail, VoteKind, Withdraw,
 };
 pub use outcome::{BlobRef, Claim, Doubt, Failure, Opening, Opinion, Outcome};
 pub use program::{CloudEvent, Connect, Connected, Connection, Observed};

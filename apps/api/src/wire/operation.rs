@@ -209,7 +209,23 @@ mirror! {
         step: u16,
     }
 
-    /// Ends a run of the sender's application.
+    /// Lets an account see a private application and its runs, or not any more.
+    Grant = core::Grant {
+        /// The application.
+        application: HashText,
+        /// Who.
+        account: AddressText,
+        /// Whether it may see it.
+        granted: bool,
+    }
+
+    /// Ends a run, and begins it anew, as another one, from the event that started it.
+    Restart = core::Restart {
+        /// The run.
+        run: HashText,
+    }
+
+    /// Ends a run.
     Cancel = core::Cancel {
         /// The run.
         run: HashText,
@@ -316,6 +332,10 @@ operations! {
     Repeat(Repeat),
     /// Ends a run.
     Cancel(Cancel),
+    /// Lets an account see a private application, or not any more.
+    Grant(Grant),
+    /// Ends a run, and begins it anew.
+    Restart(Restart),
 }
 
 mirror_by_from!(Operation = core::Operation);

@@ -461,6 +461,8 @@ pub fn super_genesis() -> Genesis {
             reveal_window_ms: 5,
             draw_window_ms: 6,
             escalations_max: 7,
+            events_kept_ms: 7,
+            fan_out_per_block: 1_000,
             checkers_max: 8,
             substitutes: 9,
             newcomers_share: BasisPoints(500),

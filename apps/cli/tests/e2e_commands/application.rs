@@ -86,6 +86,7 @@ fn an_application_lives_from_its_first_file_to_its_removal() {
     events_start_runs(&orders);
     a_paused_application_starts_none(&orders);
     runs_are_repeated_and_cancelled(&orders);
+    a_run_is_begun_anew(&orders);
     many_runs_are_repeated_no_faster_than_asked_and_each_once(&orders);
     its_owner_alone_has_its_money(&orders, &application);
     removed(&orders, &application);
@@ -239,6 +240,33 @@ fn runs_are_repeated_and_cancelled(orders: &Orders) {
     stepped_through(stage, &cancelled);
 }
 
+/// `run retry --from-start`: another run, which does everything again.
+fn a_run_is_begun_anew(orders: &Orders) {
+    let stage = &orders.stage;
+    let event = orders.event("order_placed", "placed-5", "o-5");
+    let first = orders.run(&event, "waiting");
+    let marks = || {
+        orders
+            .program
+            .posted()
+            .iter()
+            .filter(|it| it.body["data"]["input"]["order"] == "o-5")
+            .count()
+    };
+    assert_eq!(marks(), 1);
+    let conflict = ["run", "retry", id(&first), "--from-start", "--step", "thanks"];
+    assert_eq!(stage.error(&conflict)["code"], "CLI-0013");
+    stage.run(&["run", "retry", id(&first), "--from-start"]);
+    let second = orders.run(&event, "waiting");
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(stage.run(&["run", "show", id(&first)])["status"], "cancelled");
+    assert_eq!(marks(), 2, "what was done outside is done again");
+    stage.fails(&["run", "retry", id(&first), "--from-start"], "LED-0060");
+    let history = stage.run(&["run", "history", id(&second)]);
+    assert_eq!(history["agrees"], true, "{history}");
+    stage.run(&["run", "cancel", id(&second)]);
+}
+
 /// `run history` and `run show --at`: the run as it was after each of its blocks.
 fn stepped_through(stage: &Stage, run: &Value) {
     let history = stage.run(&["run", "history", id(run)]);
@@ -336,8 +364,23 @@ fn its_owner_alone_has_its_money(orders: &Orders, application: &str) {
     let made = stage.run(&[&bob[..], &["account", "new", "bob", "--light"]].concat());
     stage.run(&["transfer", made["address"].as_str().unwrap(), "10"]);
     stage.fails(&[&bob[..], &["app", "pause", application]].concat(), "LED-0058");
-    // A private application is nobody else's to see.
-    stage.fails(&[&bob[..], &["app", "show", APP]].concat(), "API-0004");
+    // A private application is nobody else's to see, but whom its owner lets.
+    let look = [&bob[..], &["app", "show", APP]].concat();
+    stage.fails(&look, "API-0004");
+    let address = made["address"].as_str().unwrap();
+    stage.run(&["app", "grant", APP, address]);
+    assert_eq!(stage.run(&look)["id"], application);
+    assert!(
+        !stage
+            .run(&[&bob[..], &["run", "list", "--app", APP]].concat())
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    stage.fails(&[&bob[..], &["app", "grant", application, address]].concat(), "LED-0058");
+    stage.run(&["app", "revoke", APP, address]);
+    stage.fails(&look, "API-0004");
+    stage.fails(&["app", "grant", APP, "nobody"], "CLI-0007");
 }
 
 /// `app remove`: the rest of the deposit returns when the last run has ended.

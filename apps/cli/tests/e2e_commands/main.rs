@@ -6,6 +6,7 @@
 mod application;
 mod approval;
 mod dev;
+mod histories;
 mod imported;
 mod labels;
 mod program;

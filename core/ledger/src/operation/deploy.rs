@@ -17,7 +17,7 @@ use crate::{Ledger, Rejection, Restriction, keys};
 /// Largest document in bytes.
 const DOCUMENT_BYTES_MAX: u32 = 1 << 20;
 /// Most accounts that may see a private application.
-const GRANTEES_MAX: usize = 128;
+pub(super) const GRANTEES_MAX: usize = 128;
 
 pub(super) fn apply<V: View>(
     ledger: &mut Ledger<'_, V>,

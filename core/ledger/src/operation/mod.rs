@@ -9,12 +9,14 @@ mod cancel;
 mod collect;
 mod deploy;
 mod evidence;
+mod grant;
 mod observe;
 mod offer;
 mod pause;
 mod publish;
 mod remove;
 mod repeat;
+mod restart;
 mod resume;
 mod reveal;
 mod seal;
@@ -70,6 +72,10 @@ pub(crate) fn apply<V: View>(
         Operation::Collect(collect) => collect::apply(ledger, sender, collect)?,
         Operation::Repeat(repeat) => repeat::apply(ledger, sender, repeat)?,
         Operation::Cancel(cancel) => cancel::apply(ledger, sender, cancel)?,
+        Operation::Grant(grant) => grant::apply(ledger, sender, grant)?,
+        Operation::Restart(restart) => {
+            return restart::apply(ledger, sender, restart).map(OperationResult::Created);
+        }
     }
     Ok(OperationResult::Done)
 }

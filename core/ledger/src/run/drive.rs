@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use althing_state::{Fault, View};
 use althing_types::{
-    Action, Amount, Claim, EndpointId, Hash, Outcome, Payload, StepInput, TimeMs, canonical, purse,
+    Action, Amount, Claim, EndpointId, Hash, Payload, StepInput, TimeMs, canonical, purse,
 };
 use althing_workflow::{Attempt, Effect, Input, Occurrence, Origin as From, Run, RunEnd};
 
@@ -426,20 +426,7 @@ pub(crate) fn on_settled<V: View>(
     let Some(mut record) = ledger.run(&input.run)? else { return Ok(()) };
     record.spent = record.spent.saturating_add(spent);
     ledger.write(keys::run(&input.run), &record);
-    let attempt = match &execution.conclusion {
-        Some(Conclusion::Accepted(Outcome::Returned { status, output, keys })) => {
-            Attempt::Returned {
-                status: status.clone(),
-                output: Payload::Blob(*output),
-                keys: keys.clone(),
-                holders: holders(ledger, execution)?,
-            }
-        }
-        Some(Conclusion::Accepted(Outcome::Declined)) => Attempt::Declined,
-        Some(Conclusion::Accepted(Outcome::Failed(_) | Outcome::Inconclusive(_)))
-        | Some(Conclusion::Failed(_))
-        | None => Attempt::Failed,
-    };
+    let attempt = execution.attempt(holders(ledger, execution)?);
     drive(ledger, input.run, Input::Attempted { id: execution.id, attempt })
 }
 

@@ -14,8 +14,6 @@ use crate::books::decode;
 use crate::record::Due;
 use crate::{EventRecord, Ledger, keys};
 
-/// How many listeners and waits a block looks at; the others wait for the next.
-pub(crate) const FAN_OUT_PER_BLOCK: u32 = 1_000;
 /// How many it reads at once.
 const PAGE: u32 = 100;
 /// Most open runs of an application.

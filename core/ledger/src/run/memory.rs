@@ -11,8 +11,6 @@ use crate::application::{Interest, topic};
 use crate::record::Due;
 use crate::{Ledger, keys};
 
-/// How long an event is remembered: thirty days, in milliseconds.
-const KEPT_MS: u64 = 30 * 86_400_000;
 /// How many events are remembered under one topic; of more, the last ones.
 const PER_TOPIC_MAX: usize = 64;
 
@@ -27,7 +25,7 @@ pub(super) fn remember<V: View>(
     }
     let event = happening.occurrence.key;
     ledger.write(keys::remembered(&event), happening);
-    ledger.plan(happening.decided_at.after(KEPT_MS), &Due::Forget(event));
+    ledger.plan(happening.decided_at.after(ledger.parameters.events_kept_ms), &Due::Forget(event));
     for topic in topics {
         let prefix = keys::memories(&topic);
         let known = ledger.state().range(&prefix, None, PER_TOPIC_MAX)?;

@@ -20,6 +20,7 @@
 mod drive;
 mod fan_out;
 mod memory;
+mod restart;
 
 use alloc::vec::Vec;
 
@@ -27,8 +28,9 @@ use althing_types::{Amount, EndpointId, EventName, Hash, Height, Payload, StepSt
 use althing_workflow::{Run, RunEnd};
 use borsh::{BorshDeserialize, BorshSerialize};
 pub(crate) use drive::{drive, on_deadline, on_settled};
-pub(crate) use fan_out::{FAN_OUT_PER_BLOCK, Happening, on_continuation, on_event};
+pub(crate) use fan_out::{Happening, on_continuation, on_event};
 pub(crate) use memory::forget;
+pub(crate) use restart::restart;
 
 /// The step of another run that waits for this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

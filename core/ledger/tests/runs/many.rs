@@ -142,3 +142,29 @@ fn ten_thousand_open_runs_all_end_though_one_event_wakes_them_over_many_blocks()
     }
     assert_eq!(blocks, (waiting + 1).div_ceil(1_000));
 }
+
+#[test]
+fn how_many_waits_a_block_looks_at_is_a_parameter_of_the_chain() {
+    let parameters =
+        althing_types::Parameters { fan_out_per_block: 4, ..crate::common::parameters() };
+    let mut world = World::with(parameters, 3);
+    let first = world.step_plan("first", all(&[]));
+    let mut second = world.step_plan("second", after(0));
+    second.wait = Some(world.wait_for(KeySource::Constant(key_hash(b"\"all\""))));
+    let plan = world.plan(vec![first, second]);
+    world.deployed("shop/all@1", plan);
+    for event in 0..10 {
+        world.event(event, "\"start\"");
+    }
+    world.work(|_| crate::common::flows::done());
+    let waits = |world: &World| world.chain.state.range(b"k", None, usize::MAX).unwrap().len();
+    assert_eq!(waits(&world), 10);
+    world.event(1 << 40, "\"all\"");
+    // One listener first, then the waits, four in a block.
+    let mut left = vec![waits(&world)];
+    while waits(&world) > 0 {
+        world.chain.wait(1);
+        left.push(waits(&world));
+    }
+    assert_eq!(left, [7, 3, 0]);
+}

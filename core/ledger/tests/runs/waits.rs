@@ -157,6 +157,24 @@ fn events_are_forgotten_after_their_time() {
 }
 
 #[test]
+fn how_long_events_are_remembered_is_a_parameter_of_the_chain() {
+    use althing_state::View as _;
+    let events_kept_ms = crate::common::DAY_MS;
+    let parameters = althing_types::Parameters { events_kept_ms, ..crate::common::parameters() };
+    let mut world = World::with(parameters, 3);
+    let plan = world.plan(cart(&world, |_| {}));
+    world.deployed("shop/cart@1", plan);
+    let run = world.started(1);
+    world.event(2, "\"0xabc\"");
+    world.chain.wait(events_kept_ms - 1);
+    assert_eq!(world.chain.state.range(b"j", None, 100).unwrap().len(), 2, "both are there");
+    world.chain.wait(2);
+    assert_eq!(world.chain.state.range(b"j", None, 100).unwrap().len(), 0);
+    world.work(answer);
+    assert_eq!(world.run_status(&run), RunStatus::Waiting, "what is forgotten is not found");
+}
+
+#[test]
 fn a_step_without_money_keeps_the_event_that_it_took() {
     let mut world = World::new(3);
     let plan = world.plan(cart(&world, |_| {}));

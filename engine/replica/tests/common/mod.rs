@@ -73,6 +73,8 @@ pub fn parameters() -> Parameters {
         reveal_window_ms: 1_000,
         draw_window_ms: 8_000,
         escalations_max: 2,
+        events_kept_ms: 30 * 86_400_000,
+        fan_out_per_block: 1_000,
         checkers_max: 16,
         substitutes: 2,
         newcomers_share: BasisPoints(1_000),

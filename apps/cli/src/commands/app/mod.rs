@@ -3,6 +3,7 @@
 mod check;
 mod deploy;
 mod deposit;
+mod grant;
 mod import;
 mod list;
 mod new;
@@ -43,6 +44,10 @@ pub(crate) enum App {
     Pause(pause::Pause),
     /// Remove an application; its deposit returns when its runs have ended.
     Remove(remove::Remove),
+    /// Let an account see a private application and its runs.
+    Grant(grant::Grant),
+    /// Let an account see a private application no more; what it has seen it has seen.
+    Revoke(grant::Grant),
     /// Add tokens to an application's deposit, or take them out.
     Deposit(deposit::Deposit),
     /// Give secrets to the steps of an application, which name them as `{ secret: name }`.
@@ -62,6 +67,8 @@ impl App {
             Self::Show(command) => command.run(home, output)?,
             Self::Pause(command) => command.run(home, output)?,
             Self::Remove(command) => command.run(home, output)?,
+            Self::Grant(command) => command.run(true, home, output)?,
+            Self::Revoke(command) => command.run(false, home, output)?,
             Self::Deposit(command) => command.run(home, output)?,
             Self::Secret(command) => command.run(home, output)?,
             Self::Import(command) => command.run(output)?,

@@ -12,7 +12,7 @@ use althing_types::{
     Visibility, application_id, event_key, tagged,
 };
 use althing_work::driver::steps::{Begun, Steps};
-use althing_work::port::{Blobs, BoxFuture, LedgerAccess, Newest, PortError};
+use althing_work::port::{Blobs, BoxFuture, LedgerAccess, Newest, PortError, Secrets};
 use althing_work::runtime::Runtime as _;
 use althing_work::{Finding, Work};
 use serde_json::Value as Json;
@@ -69,7 +69,7 @@ impl World {
         work: Work,
     ) -> (Finding, u64) {
         let runtime = &self.nodes[index].runtime;
-        match self.steps(index).begin(execution, work) {
+        match self.steps(index).begin(execution, work, Secrets::default()) {
             Begun::Known(finding) => (finding, 0),
             Begun::Run(to_run) => {
                 let asked = &to_run.assignment;
@@ -88,7 +88,7 @@ impl World {
 
     /// The key under which a node has the effects of a step, if it can evaluate the step.
     pub(crate) fn key_of_step(&self, index: usize, execution: &Execution) -> Option<Hash> {
-        match self.steps(index).begin(execution, Work::Task) {
+        match self.steps(index).begin(execution, Work::Task, Secrets::default()) {
             Begun::Run(to_run) => Some(to_run.assignment.key),
             Begun::Known(_) | Begun::Judge(_) => None,
         }

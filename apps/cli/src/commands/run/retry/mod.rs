@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use althing_api::ApplicationKey;
 use althing_api::wire::{Run, RunStatus, StepPhase, StepStatus};
-use althing_types::{Hash, Operation, Repeat};
+use althing_types::{Hash, Operation, Repeat, Restart};
 use anyhow::Result;
 use clap::Args;
 use many::{Rate, Wish};
@@ -25,6 +25,10 @@ pub(crate) struct Retry {
     /// The step's name [default: the first one that failed or could not be paid; with --app, all].
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
+    /// End the run and begin it anew from its event, as another run: whatever it has done outside, such as
+    /// mails and payments, is done again. Without this, only what has failed is repeated.
+    #[arg(long, conflicts_with_all = ["step", "app"])]
+    from_start: bool,
     /// All runs of this application: `namespace/name@version`, or the id. The same command again goes
     /// on where it ended.
     #[arg(long, value_name = "APP", conflicts_with = "id")]
@@ -56,6 +60,10 @@ impl Retry {
             return many::run(&client, &signer, &wish, output);
         }
         let id = self.id.expect("the command line has a run or an application");
+        if self.from_start {
+            let receipt = signer.carry_out(Operation::Restart(Restart { run: id }))?;
+            return output.print(&receipt, told);
+        }
         let run = client.run(&id, Duration::ZERO)?;
         let step = which(&run, self.step.as_deref())?;
         let operation = Operation::Repeat(Repeat { run: id, step });

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Every command, in the order of the help.
-const COMMANDS: [&str; 64] = [
+const COMMANDS: [&str; 70] = [
     "",
     "dev",
     "node",
@@ -45,7 +45,13 @@ const COMMANDS: [&str; 64] = [
     "app show",
     "app pause",
     "app remove",
+    "app grant",
+    "app revoke",
     "app deposit",
+    "app secret",
+    "app secret set",
+    "app secret remove",
+    "app secret list",
     "app import",
     "run",
     "run list",

@@ -59,10 +59,10 @@ fn a_step_is_done_by_the_node_whose_label_it_asks_for_and_by_nobody_where_there_
         let attempt =
             run["steps"][0]["attempt"].as_str().map_or_else(|| panic!("{run}"), ToOwned::to_owned);
         let explained = stage.run(&["explain", &attempt]);
-        let members = explained["execution"]["members"].as_array().unwrap();
+        let members = explained["explanation"]["execution"]["members"].as_array().unwrap();
         assert_eq!(members.len(), 1, "{explained}");
         assert_eq!(members[0]["node"], nodes[1].account, "{explained}");
-        for draw in explained["draws"].as_array().unwrap() {
+        for draw in explained["explanation"]["draws"].as_array().unwrap() {
             assert_eq!(draw["replayed"], draw["draw"]["drawn"], "{draw}");
         }
         let told = stage.told(&["explain", &attempt]).0;

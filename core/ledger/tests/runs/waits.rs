@@ -166,9 +166,9 @@ fn how_long_events_are_remembered_is_a_parameter_of_the_chain() {
     world.deployed("shop/cart@1", plan);
     let run = world.started(1);
     world.event(2, "\"0xabc\"");
-    world.chain.wait(events_kept_ms - 1);
+    world.chain.wait(events_kept_ms - 1_000);
     assert_eq!(world.chain.state.range(b"j", None, 100).unwrap().len(), 2, "both are there");
-    world.chain.wait(2);
+    world.chain.wait(2_000);
     assert_eq!(world.chain.state.range(b"j", None, 100).unwrap().len(), 0);
     world.work(answer);
     assert_eq!(world.run_status(&run), RunStatus::Waiting, "what is forgotten is not found");

@@ -16,14 +16,15 @@ pub(crate) struct Grant {
     /// `namespace/name@version`, or the id.
     app: ApplicationKey,
     /// Who, by name or address.
-    account: String,
+    #[arg(value_name = "ACCOUNT")]
+    who: String,
     #[command(flatten)]
     fee: Fee,
 }
 
 impl Grant {
     pub(super) fn run(self, granted: bool, home: &Home, output: Output) -> Result<()> {
-        let account = account::address(home, Some(&self.account))?;
+        let account = account::address(home, Some(&self.who))?;
         let key = home.signer()?;
         let client = home.viewed_by(&key)?;
         let application = super::id(&client, &self.app)?;

@@ -105,6 +105,7 @@ impl Stage {
             term_ms: 1_000_000,
             owner: key.address(),
             endpoint: EndpointId([1; 32]),
+            labels: vec![],
         };
         world.ask(&key, Operation::Offer(offer));
         world.round();

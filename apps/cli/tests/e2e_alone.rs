@@ -1,7 +1,5 @@
 //! A node of its own that answers in the blocks that it builds, and is killed in the middle.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

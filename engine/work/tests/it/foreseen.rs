@@ -95,9 +95,12 @@ fn an_answer_that_came_before_its_question_is_said_once_more() {
 }
 
 #[test]
-fn nothing_is_begun_for_an_open_block_that_is_long_or_outside_of_the_sandbox() {
+fn nothing_is_begun_for_an_open_block_that_is_long_outside_of_the_sandbox_or_may_need_secrets() {
     let (mut machine, mut owed) = ready(Runs::Inside);
     owed.time_limit_ms = CONFIG.short_ms_max + 1;
+    assert_eq!(step(&mut machine, foreseen(vec![owed])), []);
+    let (mut machine, mut owed) = ready(Runs::Inside);
+    owed.nodes = vec![node_address(0)];
     assert_eq!(step(&mut machine, foreseen(vec![owed])), []);
     let (mut machine, owed) = ready(Runs::Outside);
     assert_eq!(step(&mut machine, foreseen(vec![owed])), []);

@@ -27,7 +27,11 @@ fn well(scenario: &Scenario) -> Report {
 
 /// Five nodes, of which the last tells events in this way.
 fn with(emitting: Emitting) -> Report {
-    let mut scenario = busy(11, 5);
+    with_seed(11, emitting)
+}
+
+fn with_seed(seed: u64, emitting: Emitting) -> Report {
+    let mut scenario = busy(seed, 5);
     scenario.parts[4] = Part { emitting, ..Part::HONEST };
     well(&scenario)
 }
@@ -93,7 +97,11 @@ fn who_drags_measures_to_the_edge_of_the_tolerance_gets_no_honest_emitter_fined(
 #[test]
 fn a_silent_emitter_is_fined_for_absence_and_a_late_one_is_refused() {
     assert!(count(&with(Emitting::Mute).statistics.event_fines, "absence") > 0);
-    let late = with(Emitting::Late).statistics;
+    // Whether it speaks at all after it was suspended, one seed or another decides.
+    let mut late = Statistics::default();
+    for seed in 11..=14 {
+        late.add(&with_seed(seed, Emitting::Late).statistics);
+    }
     assert!(count(&late.event_fines, "absence") > 0);
     assert!(count(&late.observations_refused, "LED-0043") > 0, "{:?}", late.observations_refused);
 }
@@ -119,7 +127,7 @@ fn a_step_after_any_of_two_asks_for_the_same_thing_however_often_it_is_tried() {
 #[test]
 fn an_application_that_is_tried_again_does_nothing_outside_a_second_time() {
     let mut again = 0;
-    for seed in 0..3 {
+    for seed in 0..8 {
         let scenario =
             Scenario { answers_lost_per_mille: 350, outside_every_ms: 500, ..busy(seed, 4) };
         let edges = well(&scenario).statistics.run_edges;

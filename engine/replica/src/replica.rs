@@ -44,7 +44,7 @@ pub struct Config {
     /// This node's account.
     pub address: Address,
     /// Largest block that this node proposes, in bytes; at most
-    /// [`BLOCK_BYTES_MAX`].
+    /// [`BLOCK_BYTES_MAX`](althing_types::BLOCK_BYTES_MAX).
     pub block_bytes_max: usize,
     /// The mempool's bounds.
     pub mempool: Limits,

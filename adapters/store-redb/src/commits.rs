@@ -32,8 +32,8 @@ const HEADER_BYTES: usize = 24;
 const ALIGNMENT: u64 = 512;
 /// Length of the log above which the next height becomes a checkpoint.
 const LOG_BYTES_MAX: u64 = 8 << 20;
-/// Heights after which the next one becomes a checkpoint.
-pub(crate) const HEIGHTS_MAX: u32 = 64;
+/// Heights after which the next one becomes a checkpoint; one is made beside them after half as many.
+pub(crate) const HEIGHTS_MAX: u32 = 128;
 
 /// What one height changes, as it is written down.
 pub(crate) struct Changes<'a> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   commit ──┬──────► commits         overwritten in place, one fsync a height
 //!            └──────► chain.redb      state, decided heights, archive, tip: one transaction a height,
-//!                                     durable every 64 heights at the latest (a checkpoint)
+//!                                     durable every 128 heights at the latest (a checkpoint)
 //!   keep_proposal ──► proposals.{0,1} overwritten in place, one fsync a proposal, nothing on commit
 //!
 //!   open ──► tip ──► boot_tree: every value read, checked and hashed ──► compare the root

@@ -358,16 +358,16 @@ fn a_store_in_a_folder_makes_its_checkpoints_by_itself() {
     let chain = folder.path().join("chain.redb");
     let before = std::fs::read(&chain).unwrap();
     // More than half, and less than all of what its log takes.
-    for height in 0..40 {
+    for height in 0..80 {
         commit(&store, height).unwrap();
     }
     while std::fs::read(&chain).unwrap() == before {
         thread::yield_now();
     }
-    commit(&store, 40).unwrap();
-    assert_holds(&store, 40).unwrap();
+    commit(&store, 80).unwrap();
+    assert_holds(&store, 80).unwrap();
     drop(store);
-    assert_holds(&RedbStore::open(folder.path()).unwrap(), 40).unwrap();
+    assert_holds(&RedbStore::open(folder.path()).unwrap(), 80).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!                      └─► gossip
 //! ```
 //!
-//! - Invariants: signatures are verified before the replica's lock is taken; what consensus calls
+//! - Invariants: signatures of others are verified before the replica's lock is taken; what consensus calls
 //!   never waits for a listener.
 
 use std::collections::VecDeque;

@@ -42,8 +42,9 @@ const BATCH_MAX: usize = 1_024;
 const WITH_DATA_BYTES_MAX: usize = 2 << 10;
 /// Longest entry: an observation carries at most eight hashes and a few numbers.
 const ENTRY_BYTES_MAX: usize = WITH_DATA_BYTES_MAX + (4 << 10);
-/// The journal is rewritten when it holds this many entries more than observations are in line.
-const GARBAGE_MAX: usize = 50_000;
+/// The journal is rewritten when it holds this many entries more than observations are in line. A start looks
+/// for the data of all of them.
+const GARBAGE_MAX: usize = 20_000;
 /// How long a lost observation waits before it is submitted again.
 const AGAIN: Duration = Duration::from_millis(250);
 

@@ -30,10 +30,6 @@ pub enum GenesisError {
     Overflow,
 }
 
-fn ascending<T: Ord>(items: impl Iterator<Item = T> + Clone) -> bool {
-    items.clone().zip(items.skip(1)).all(|(a, b)| a < b)
-}
-
 /// What is taken, burned or shared out of an amount is never more than the amount.
 fn shares_fit(parameters: &Parameters) -> bool {
     let fee = parameters.developer_share.0.saturating_add(parameters.treasury_share.0);
@@ -56,8 +52,8 @@ pub fn genesis_writes(
     genesis: &Genesis,
     signatures: &dyn Signatures,
 ) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>, GenesisError> {
-    let ordered = ascending(genesis.accounts.iter().map(|account| account.address))
-        && ascending(genesis.validators.iter().map(|validator| validator.address));
+    let ordered = genesis.accounts.iter().map(|account| account.address).is_sorted_by(|a, b| a < b)
+        && genesis.validators.iter().map(|validator| validator.address).is_sorted_by(|a, b| a < b);
     if !ordered {
         return Err(GenesisError::NotCanonical);
     }

@@ -64,7 +64,7 @@ pub(crate) fn quote<V: View>(ledger: &Ledger<'_, V>, work: &Work<'_>) -> Result<
         return Err(Rejection::BadQuorum { least, most: all }.into());
     }
     let Restriction { nodes, labels } = work.restriction;
-    let ordered = nodes.iter().zip(nodes.iter().skip(1)).all(|(a, b)| a < b);
+    let ordered = nodes.is_sorted_by(|a, b| a < b);
     if nodes.len() > NODES_MAX || !ordered {
         return Err(Rejection::BadNodeList.into());
     }

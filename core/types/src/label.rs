@@ -55,17 +55,13 @@ impl LabelCondition {
     }
 }
 
-fn ascending<T: Ord>(items: impl Iterator<Item = T> + Clone) -> bool {
-    items.clone().zip(items.skip(1)).all(|(a, b)| a < b)
-}
-
 /// Whether an offer may have these labels.
 #[must_use]
 pub fn are_labels(labels: &[Label]) -> bool {
     let bytes =
         |label: &Label| label.name.as_str().len().saturating_add(label.value.as_str().len());
     labels.len() <= LABELS_MAX
-        && ascending(labels.iter().map(|label| &label.name))
+        && labels.iter().map(|label| &label.name).is_sorted_by(|a, b| a < b)
         && labels.iter().fold(0, |sum: usize, label| sum.saturating_add(bytes(label)))
             <= LABEL_BYTES_MAX
 }
@@ -75,10 +71,10 @@ pub fn are_labels(labels: &[Label]) -> bool {
 pub fn are_label_conditions(conditions: &[LabelCondition]) -> bool {
     let fits = |condition: &LabelCondition| {
         (1..=LABEL_VALUES_MAX).contains(&condition.values.len())
-            && ascending(condition.values.iter())
+            && condition.values.is_sorted_by(|a, b| a < b)
     };
     conditions.len() <= LABELS_MAX
-        && ascending(conditions.iter().map(|condition| &condition.name))
+        && conditions.iter().map(|condition| &condition.name).is_sorted_by(|a, b| a < b)
         && conditions.iter().all(fits)
 }
 

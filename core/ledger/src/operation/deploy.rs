@@ -81,7 +81,7 @@ fn are_acceptable(terms: &ApplicationTerms) -> bool {
         // Whoever uses it as a task sees its `returns` as statuses.
         Visibility::Public => !terms.plan.returns.is_empty(),
         Visibility::Private(accounts) => {
-            let ordered = accounts.iter().zip(accounts.iter().skip(1)).all(|(a, b)| a < b);
+            let ordered = accounts.is_sorted_by(|a, b| a < b);
             accounts.len() <= GRANTEES_MAX && ordered
         }
     };

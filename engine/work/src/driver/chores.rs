@@ -47,8 +47,8 @@ impl Batch {
     }
 }
 
-/// Makes a batch durable: outputs first, then the records that name them; what has ended is not
-/// written at all. Returns what the machine is to be told.
+/// Makes a batch durable: outputs first, then the records that are to be remembered; what has ended is not
+/// written at all, and what is flushed later is durable then. Returns what the machine is to be told.
 ///
 /// # Errors
 ///

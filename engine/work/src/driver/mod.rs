@@ -10,8 +10,8 @@
 //! - Units: milliseconds of the monotonic clock.
 //! - Errors: [`WorkFault`]; everything else becomes an input that says so.
 //! - Invariants: whatever waits for the disk, the network or a processor does so in a task of its
-//!   own; tasks are bounded by the machine's places; a record is durable before the machine hears
-//!   that it is kept.
+//!   own; tasks are bounded by the machine's places; a record that has to be remembered is durable before
+//!   the machine hears that it is kept, and so is an output, but for one that is flushed with its block.
 
 pub mod chores;
 mod files;

@@ -161,7 +161,7 @@ pub enum Input {
     Kept {
         /// The job.
         job: JobId,
-        /// True: durable. False: this node could not store it, and must not claim it.
+        /// True: as durable as was asked for. False: this node could not store it, and must not claim it.
         kept: bool,
     },
     /// What became of operations that were submitted.
@@ -297,7 +297,8 @@ pub enum Effect {
         /// Whether to run or to judge.
         work: Work,
     },
-    /// Store the output, then the record, and make both durable. Answered by [`Input::Kept`].
+    /// Store the output, then the record, and make both durable, as far as it says so. Answered by
+    /// [`Input::Kept`].
     Keep(Finished),
     /// Bring an operation to the ledger. Answered by [`Input::Fates`].
     Submit(Operation),

@@ -32,6 +32,8 @@ const HEADER_BYTES: usize = 24;
 const ALIGNMENT: u64 = 512;
 /// Length of the log above which the next height becomes a checkpoint.
 const LOG_BYTES_MAX: u64 = 8 << 20;
+/// Memory that is kept from one record to the next.
+const RECORD_BYTES_KEPT: usize = 1 << 20;
 /// Heights after which the next one becomes a checkpoint; one is made beside them after half as many.
 pub(crate) const HEIGHTS_MAX: u32 = 128;
 
@@ -61,22 +63,23 @@ impl<'a> From<&Commit<'a>> for Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// A record with room for its header; `None` if it is longer than a log may be.
-    fn encode(&self) -> Option<Vec<u8>> {
-        let mut record = vec![0; HEADER_BYTES];
-        put(&mut record, &record::encode_tip(&self.tip));
-        put(&mut record, self.block);
-        put(&mut record, self.certificate);
-        put_count(&mut record, self.writes.len());
+    /// Writes a record with its header over what is in `record`; `None` if it is longer than a log may be.
+    fn encode(&self, record: &mut Vec<u8>) -> Option<()> {
+        record.clear();
+        record.extend_from_slice(&[0; HEADER_BYTES]);
+        put(record, &record::encode_tip(&self.tip));
+        put(record, self.block);
+        put(record, self.certificate);
+        put_count(record, self.writes.len());
         for (key, value) in &self.writes {
-            put(&mut record, key);
+            put(record, key);
             record.push(u8::from(value.is_some()));
-            put(&mut record, value.unwrap_or_default());
+            put(record, value.unwrap_or_default());
         }
-        put_count(&mut record, self.archive.len());
+        put_count(record, self.archive.len());
         for (key, value) in &self.archive {
             record.extend_from_slice(key);
-            put(&mut record, value);
+            put(record, value);
         }
         let bytes = u64::try_from(record.len()).ok().filter(|bytes| *bytes <= LOG_BYTES_MAX)?;
         let length = u32::try_from(bytes).ok()?;
@@ -87,7 +90,7 @@ impl<'a> Changes<'a> {
         header[8..12].copy_from_slice(&sum);
         header[12..16].copy_from_slice(&length.to_le_bytes());
         header[16..].copy_from_slice(&height);
-        Some(record)
+        Some(())
     }
 
     /// What [`encode`](Self::encode) wrote behind the header.
@@ -151,6 +154,9 @@ pub(crate) struct CommitLog {
     /// Heights since the last checkpoint.
     heights: u32,
     heights_max: u32,
+    /// The last record, whose memory the next one takes: fresh memory is zeroed by the kernel first, which
+    /// costs more than the record.
+    record: Vec<u8>,
 }
 
 impl CommitLog {
@@ -162,7 +168,8 @@ impl CommitLog {
         heights_max: u32,
         checkpoint: Option<Height>,
     ) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
-        let mut log = Self { medium, end: 0, heights: heights_max, heights_max };
+        let mut log =
+            Self { medium, end: 0, heights: heights_max, heights_max, record: Vec::new() };
         let mut expected = checkpoint.map_or(Height(0), Height::next);
         let mut missing = Vec::new();
         let mut older = None;
@@ -195,8 +202,11 @@ impl CommitLog {
         if self.heights.saturating_add(1) >= self.heights_max {
             return Ok(false);
         }
-        let Some(record) = changes.encode() else { return Ok(false) };
-        let end = self.end + space(record.len());
+        self.record.shrink_to(RECORD_BYTES_KEPT);
+        if changes.encode(&mut self.record).is_none() {
+            return Ok(false);
+        }
+        let end = self.end + space(self.record.len());
         if end > LOG_BYTES_MAX {
             return Ok(false);
         }
@@ -205,7 +215,7 @@ impl CommitLog {
                 // Rounded up, so that few appends change the file's length.
                 self.medium.set_len(end.next_multiple_of(1 << 20))?;
             }
-            self.medium.write(self.end, &record)?;
+            self.medium.write(self.end, &self.record)?;
             self.medium.sync_data()
         };
         write().map_err(|error: std::io::Error| failed("keeping a height", error.into()))?;

@@ -8,7 +8,7 @@ use althing_replica::{Committed, Owed, OwnWork};
 use althing_runtime_http::Programs;
 use althing_runtime_wasm::WasmRuntime;
 use althing_types::{Address, Operation};
-use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
+use althing_work::driver::{OpenBlock, Opening, Ports, WorkFault, drive};
 use althing_work::port::Blobs as _;
 use althing_work::{Conduct, Config, Machine, News, OutboxConfig, Secret};
 use tokio::sync::broadcast::error::RecvError;
@@ -27,6 +27,8 @@ const NEWS_BUFFERED: usize = 256;
 
 /// How many operations of other parts of the node wait for the worker's outbox.
 const REQUESTS_BUFFERED: usize = 1_024;
+/// What an open block asks for that the worker has not come to.
+const OPENINGS_BUFFERED: usize = 64;
 
 /// What the worker is made of.
 pub(crate) struct Parts {
@@ -81,13 +83,13 @@ pub(crate) fn start(parts: Parts) -> Handle {
     let (ask, requests) = mpsc::channel(REQUESTS_BUFFERED);
     let submitter = tokio::spawn(observatory.submit(ask.clone()));
     let accuser = tokio::spawn(accuse(chain.clone(), ask));
-    let (open, open_blocks) = mpsc::channel(1);
+    let (open, openings) = mpsc::channel(OPENINGS_BUFFERED);
     chain.lock().on_owed(Arc::new(Bench { open, exchange }));
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
         stopped.await.ok(); // dropped: stop too
     };
-    let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, open_blocks, stopped));
+    let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, openings, stopped));
     Handle { stop: Some(stop), end: Some(end), reporter, accuser, submitter }
 }
 
@@ -122,17 +124,21 @@ async fn report(
 
 /// The worker, as it answers the blocks that this node is building.
 struct Bench {
-    open: mpsc::Sender<OpenBlock>,
+    open: mpsc::Sender<Opening>,
     exchange: Arc<Exchange>,
 }
 
 impl OwnWork for Bench {
-    fn answer(&self, owed: Owed, within_ms: u64) {
+    fn ask(&self, owed: Owed) {
         let Owed { height, time, executions, alone } = owed;
+        let open = OpenBlock { height, time, executions, alone };
+        // What a worker does not take now, it answers once it is on the ledger.
+        self.open.try_send(Opening::Asks(open)).ok();
+    }
+
+    fn answers(&self, within_ms: u64) {
         let (answered, wait) = std::sync::mpsc::sync_channel(1);
-        let open = OpenBlock { height, time, executions, alone, answered };
-        // A worker that has not come to the block before, or has ended, answers nothing.
-        if self.open.try_send(open).is_ok() {
+        if self.open.try_send(Opening::Waits(answered)).is_ok() {
             wait.recv_timeout(Duration::from_millis(within_ms)).ok();
         }
     }

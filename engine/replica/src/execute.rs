@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
 /// What transactions are applied for.
 pub(crate) enum Purpose<'a> {
     /// The block is being built: what must not be in it is left out, and more may follow.
-    Build(Sequel<'a>),
+    Build(&'a mut dyn Sequel),
     /// The block is being checked: what must not be in it makes it invalid.
     Check,
 }
@@ -57,9 +57,25 @@ pub(crate) struct Run {
     pub(crate) refused: Vec<(Hash, Invalid)>,
 }
 
-/// What a proposer adds to the block that it is building, told of the executions whose answers it owes;
-/// nothing more if it is empty.
-pub(crate) type Sequel<'a> = &'a mut dyn FnMut(Vec<Execution>) -> Vec<Arc<Authenticated>>;
+/// What a proposer adds to the block that it is building.
+pub(crate) trait Sequel {
+    /// Hears of executions whose answers the proposer owes, and does not wait for them.
+    fn ask(&mut self, owed: Vec<Execution>);
+
+    /// Transactions that follow; nothing more if there are none.
+    fn more(&mut self) -> Vec<Arc<Authenticated>>;
+}
+
+/// A block of what the mempool had when it was begun.
+pub(crate) struct NoSequel;
+
+impl Sequel for NoSequel {
+    fn ask(&mut self, _: Vec<Execution>) {}
+
+    fn more(&mut self) -> Vec<Arc<Authenticated>> {
+        Vec::new()
+    }
+}
 
 /// Applies transactions to the state at `head`; of a block that is being built, its sequel too.
 pub(crate) fn run(
@@ -110,10 +126,20 @@ fn apply(
     let mut ledger = Ledger::begin(&base, context, &rules.eip712, &*rules.signatures)?;
     let mut included = Vec::with_capacity(transactions.len());
     let (mut refused, mut told) = (Vec::new(), 0);
+    if let Purpose::Build(sequel) = &mut purpose {
+        sequel.ask(ledger.owed_by(&draft.proposer, told)?);
+        told = ledger.changes();
+    }
     loop {
         for transaction in transactions {
-            match (ledger.apply(&transaction)?, &purpose) {
-                (Applied::Included, _) => included.push(transaction),
+            match (ledger.apply(&transaction)?, &mut purpose) {
+                (Applied::Included, Purpose::Build(sequel)) => {
+                    included.push(transaction);
+                    // At once: the answers are worked on beside the transactions that follow.
+                    sequel.ask(ledger.owed_by(&draft.proposer, told)?);
+                    told = ledger.changes();
+                }
+                (Applied::Included, Purpose::Check) => included.push(transaction),
                 (Applied::Refused(invalid), Purpose::Build(_)) => {
                     refused.push((transaction.hash(), invalid));
                 }
@@ -124,8 +150,7 @@ fn apply(
             }
         }
         let Purpose::Build(sequel) = &mut purpose else { break };
-        transactions = sequel(ledger.owed_by(&draft.proposer, told)?);
-        told = ledger.changes();
+        transactions = sequel.more();
         if transactions.is_empty() {
             break;
         }

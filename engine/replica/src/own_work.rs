@@ -21,9 +21,12 @@ pub struct Owed {
 
 /// The node's own work.
 pub trait OwnWork: Send + Sync {
-    /// Returns when the mempool has what the node can answer at once, after `within_ms` milliseconds
-    /// at the latest. Called while nothing is locked.
-    fn answer(&self, owed: Owed, within_ms: u64);
+    /// Asks for answers, which are worked on while the block goes on being built. Nothing is locked.
+    fn ask(&self, owed: Owed);
+
+    /// Returns when the mempool has what the node can answer at once of all that this block has asked
+    /// for, after `within_ms` milliseconds at the latest. Nothing is locked.
+    fn answers(&self, within_ms: u64);
 
     /// Makes durable whatever the node's answers name, before a block with them goes out.
     ///

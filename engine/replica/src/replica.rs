@@ -18,7 +18,7 @@ use crate::application::{Application, Fault};
 use crate::boot::{self, OpenError};
 use crate::commit::{Commitment, commitment};
 use crate::companions;
-use crate::execute::{Outcome, untrusted};
+use crate::execute::{NoSequel, Outcome, untrusted};
 use crate::mempool::{Limits, Mempool, NotAdmitted, Refusal};
 use crate::own_work::OwnWork;
 use crate::proposal::{self, BadBlock, Candidate, Decoded, check_moment};
@@ -429,7 +429,7 @@ impl Application for Replica {
         match self.begin(height, round)? {
             Begun::Again(proposed) => Ok(proposed),
             Begun::Building(building) => {
-                let built = building.build(&mut |_| Vec::new())?;
+                let built = building.build(&mut NoSequel)?;
                 self.end(built)
             }
         }
@@ -450,12 +450,12 @@ impl Application for Replica {
         };
         let built = match own_work {
             Some(own_work) => {
-                let mut answers = Answers::new(&*own_work, &building);
-                let built = building.build(&mut |owed| answers.to(owed, shared))?;
+                let mut answers = Answers::new(&*own_work, shared, &building);
+                let built = building.build(&mut answers)?;
                 own_work.flush()?;
                 built
             }
-            None => building.build(&mut |_| Vec::new())?,
+            None => building.build(&mut NoSequel)?,
         };
         lock(shared).end(built)
     }

@@ -39,6 +39,7 @@ struct Worker {
     doing: Doing,
     time: Time,
     asked: AtomicUsize,
+    waited: AtomicUsize,
     owed: Mutex<Vec<Owed>>,
 }
 
@@ -54,8 +55,7 @@ fn submit(shared: &Shared, key: &althing_keys::AccountKey, operation: Operation)
 }
 
 impl OwnWork for Worker {
-    fn answer(&self, owed: Owed, within_ms: u64) {
-        assert!(within_ms > 0);
+    fn ask(&self, owed: Owed) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         for execution in &owed.executions {
             let outcome = Outcome::Returned {
@@ -74,6 +74,11 @@ impl OwnWork for Worker {
             self.time.add(LONG_MS);
         }
         self.owed.lock().unwrap().push(owed);
+    }
+
+    fn answers(&self, within_ms: u64) {
+        assert_eq!(within_ms == 0, self.doing == Doing::TakesLong);
+        self.waited.fetch_add(1, Ordering::SeqCst);
     }
 
     fn flush(&self) -> Result<(), Fault> {
@@ -122,6 +127,7 @@ impl Stage {
             doing,
             time: world.time.clone(),
             asked: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
             owed: Mutex::default(),
         });
         lock(&shared).on_owed(worker.clone());
@@ -165,6 +171,20 @@ fn the_block_that_asks_has_the_answer_and_every_node_finds_it_valid() {
     let [Owed { height, alone: false, executions, .. }] = &owed[..] else { panic!("{owed:?}") };
     assert_eq!((*height, executions.len()), (stage.height, 1));
     assert!(lock(&stage.shared).mempool().is_empty());
+}
+
+#[test]
+fn what_a_transaction_asks_for_is_worked_on_beside_those_that_follow() {
+    let stage = Stage::new(1, Doing::Answers);
+    for n in [1, 2] {
+        submit(&stage.shared, &account(n), Operation::Call(call(service().id())));
+    }
+    let (_, body) = stage.propose().unwrap();
+    let asked: Vec<usize> =
+        stage.worker.owed.lock().unwrap().iter().map(|it| it.executions.len()).collect();
+    assert_eq!(asked, [1, 1, 1], "each call when it is in the block, not all at its end");
+    assert_eq!(stage.worker.waited.load(Ordering::SeqCst), 1, "the block waits once for all");
+    assert_eq!(Block::decode(&body).unwrap().transactions.len(), 6, "with an answer to each");
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct OutboxConfig {
     pub in_flight_max: usize,
     /// The same while a block is open for them: they are not in flight for long.
     pub hurried_max: usize,
+    /// Most operations of each of these: the block goes on with the first while the next ones are carried out.
+    pub hurried_operations_max: usize,
     /// Most operations in line.
     pub queue_max: usize,
     /// How many blocks a transaction has to get in.
@@ -66,7 +68,8 @@ impl OutboxConfig {
             operations_max: 256,
             bytes_max,
             in_flight_max: 4,
-            hurried_max: 16,
+            hurried_max: 24,
+            hurried_operations_max: 64,
             queue_max: 16_384,
             lifetime: 64,
             resend_ms: 2_000,
@@ -256,7 +259,9 @@ impl Outbox {
     }
 
     fn form(&mut self, expires: Height) -> Transaction {
-        let most = self.config.operations_max.min(OPERATIONS_MAX);
+        let Self { config, hurried, .. } = &*self;
+        let most = if *hurried { config.hurried_operations_max } else { config.operations_max };
+        let most = most.min(OPERATIONS_MAX);
         let mut operations = Vec::new();
         let mut bytes = ENVELOPE_BYTES;
         while let Some(waiting) = self.queue.front()

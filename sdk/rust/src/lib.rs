@@ -34,8 +34,12 @@
 //!
 //! - Shapes: the crate is a `cdylib` for `wasm32-unknown-unknown`; the world is `wit/service.wit`.
 //! - Errors: [`GaveUp`] ends the task in a failure that every node reproduces. A panic is a trap.
+//! - Features: `memory`, a heap that short calls need not grow (by default; without it, the standard library's).
 //! - Invariants: a service has no clock, files, sockets or threads; an instance serves one call, so
 //!   nothing stays in memory from one call to the next.
+
+#[cfg(any(test, all(target_arch = "wasm32", feature = "memory")))]
+mod memory;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -43,6 +47,10 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use serde_json;
+
+#[cfg(all(target_arch = "wasm32", feature = "memory"))]
+#[global_allocator]
+static MEMORY: memory::Memory = memory::Memory::new();
 
 /// The generated side of `wit/service.wit`; [`service!`] uses it.
 #[doc(hidden)]

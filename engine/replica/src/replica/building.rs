@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   begin ──► Building ──build──► transactions, answers, answers to what these brought ... ──► end
-//!   (lock)                (no lock)       ▲     │ owed                                        (lock)
-//!                                         └─────┴── OwnWork: the node's worker
+//!   (lock)                (no lock)   │ owed      ▲                                           (lock)
+//!                                     └── OwnWork ┘  the node's worker, beside the transactions that follow
 //! ```
 //!
 //! An execution that this node alone can do is seated in the block that creates it. Its answer would be
@@ -66,7 +66,7 @@ pub(super) struct Built {
 
 impl Building {
     /// Carries the transactions out, and those of the sequel.
-    pub(super) fn build(self, sequel: Sequel<'_>) -> Result<Built, Fault> {
+    pub(super) fn build(self, sequel: &mut dyn Sequel) -> Result<Built, Fault> {
         let Self { head, rules, draft, beacon_proof, transactions, .. } = self;
         let run = run(&head, &rules, &draft, transactions, Purpose::Build(sequel))?;
         let outcome = run.outcome.expect("a block that is built is not stopped by a refusal");
@@ -130,51 +130,66 @@ impl Replica {
 /// The node's own answers to what a block asks of it.
 pub(super) struct Answers<'a> {
     own_work: &'a dyn OwnWork,
+    shared: &'a Mutex<Replica>,
     height: Height,
     time: TimeMs,
     bytes_max: usize,
     alone: bool,
     /// What the block has been given.
     given: HashSet<Hash>,
+    /// Something was asked for since the last answers.
+    asked: bool,
     rounds: usize,
     until: Option<TimeMs>,
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn new(own_work: &'a dyn OwnWork, building: &Building) -> Self {
+    pub(super) fn new(
+        own_work: &'a dyn OwnWork,
+        shared: &'a Mutex<Replica>,
+        building: &Building,
+    ) -> Self {
         let Building { head, draft, transactions, bytes_max, .. } = building;
         Self {
             own_work,
+            shared,
             height: head.next_height(),
             time: draft.time,
             bytes_max: *bytes_max,
             alone: head.validators.members().len() == 1,
             given: transactions.iter().map(|transaction| transaction.hash()).collect(),
+            asked: false,
             rounds: 0,
             until: None,
         }
     }
 
-    /// Has what is owed answered; whatever else the mempool has got meanwhile comes along.
-    pub(super) fn to(
-        &mut self,
-        executions: Vec<Execution>,
-        shared: &Mutex<Replica>,
-    ) -> Vec<Arc<Authenticated>> {
-        if executions.is_empty() || self.rounds == ROUNDS_MAX {
+    /// How much longer the block is kept open, in milliseconds; its time begins with the first question.
+    fn left_ms(&mut self) -> u64 {
+        let now = (lock(self.shared).clock)();
+        let patience_ms = if self.alone { ALONE_MS_MAX } else { ANSWERS_MS_MAX };
+        now.until(*self.until.get_or_insert_with(|| now.after(patience_ms)))
+    }
+}
+
+impl Sequel for Answers<'_> {
+    fn ask(&mut self, executions: Vec<Execution>) {
+        if executions.is_empty() || self.rounds == ROUNDS_MAX || self.left_ms() == 0 {
+            return;
+        }
+        self.asked = true;
+        let Self { height, time, alone, .. } = *self;
+        self.own_work.ask(Owed { height, time, executions, alone });
+    }
+
+    /// Whatever else the mempool has got meanwhile comes along.
+    fn more(&mut self) -> Vec<Arc<Authenticated>> {
+        if !std::mem::take(&mut self.asked) {
             return Vec::new();
         }
         self.rounds += 1;
-        let now = (lock(shared).clock)();
-        let patience_ms = if self.alone { ALONE_MS_MAX } else { ANSWERS_MS_MAX };
-        let until = *self.until.get_or_insert_with(|| now.after(patience_ms));
-        if now >= until {
-            return Vec::new();
-        }
-        let Self { height, time, alone, .. } = *self;
-        let owed = Owed { height, time, executions, alone };
-        self.own_work.answer(owed, now.until(until));
-        let mut more = lock(shared).mempool.reap(self.height, self.bytes_max);
+        self.own_work.answers(self.left_ms());
+        let mut more = lock(self.shared).mempool.reap(self.height, self.bytes_max);
         more.retain(|transaction| self.given.insert(transaction.hash()));
         more
     }

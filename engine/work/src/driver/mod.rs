@@ -122,7 +122,7 @@ pub enum WorkFault {
 /// `news` must have been subscribed to before the call, so that no block falls between the state
 /// that is read first and the blocks that are heard. `requests` are operations that other parts of
 /// the node ask of its account, such as evidence and observations: one outbox, so that nonces never
-/// collide. `open_blocks` are those that this node is building; they are answered while they are open.
+/// collide. `openings` are of the blocks that this node is building, which are answered while they are open.
 ///
 /// # Errors
 ///
@@ -133,7 +133,7 @@ pub async fn drive<L: LedgerAccess>(
     ports: Ports<L>,
     mut news: broadcast::Receiver<Arc<News>>,
     mut requests: mpsc::Receiver<Operation>,
-    mut open_blocks: mpsc::Receiver<OpenBlock>,
+    mut openings: mpsc::Receiver<Opening>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), WorkFault> {
     let mut driver = Driver::start(machine, outbox, ports).await?;
@@ -153,7 +153,7 @@ pub async fn drive<L: LedgerAccess>(
                 Err(RecvError::Lagged(_)) => driver.scan(),
                 Err(RecvError::Closed) => break,
             },
-            Some(open) = open_blocks.recv() => driver.open(open),
+            Some(opening) = openings.recv() => driver.open(opening),
             // What is not taken here waits where it came from, and its intake fills up.
             Some(operation) = requests.recv(), if driver.machine.keeps_up() => {
                 driver.ask(operation, &mut requests);
@@ -181,7 +181,7 @@ pub async fn drive<L: LedgerAccess>(
     driver.stop().await
 }
 
-/// A block that this node is building, and what it owes it.
+/// What a block asks for that this node is building.
 #[derive(Debug)]
 pub struct OpenBlock {
     /// The block's height.
@@ -192,8 +192,15 @@ pub struct OpenBlock {
     pub executions: Vec<Execution>,
     /// No other node proposes blocks: outputs are flushed before the block goes out.
     pub alone: bool,
-    /// Told when what can be answered at once has been submitted.
-    pub answered: SyncSender<()>,
+}
+
+/// What whoever builds a block tells the driver.
+#[derive(Debug)]
+pub enum Opening {
+    /// The block asks for answers.
+    Asks(OpenBlock),
+    /// Whoever builds it waits, and is told when what can be answered at once has been submitted.
+    Waits(SyncSender<()>),
 }
 
 /// How a task of the driver ended.
@@ -282,10 +289,13 @@ impl<L: LedgerAccess> Driver<L> {
     }
 
     /// Begins what a block asks for that this node is building.
-    fn open(&mut self, open: OpenBlock) {
-        let OpenBlock { height, time, executions, alone, answered } = open;
-        self.step(Input::Foreseen { height, time, executions, alone });
-        self.answered = Some(answered);
+    fn open(&mut self, opening: Opening) {
+        match opening {
+            Opening::Asks(OpenBlock { height, time, executions, alone }) => {
+                self.step(Input::Foreseen { height, time, executions, alone });
+            }
+            Opening::Waits(answered) => self.answered = Some(answered),
+        }
     }
 
     /// Submits what an open block waits for, once nothing more is being worked on.

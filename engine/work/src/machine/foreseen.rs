@@ -21,6 +21,8 @@ use super::{Effect, JobId, Machine, Said, Stage, is_short};
 #[derive(Debug, Default)]
 pub(super) struct Foreseen {
     heights: BTreeMap<Hash, Height>,
+    /// The block that is open, or was last.
+    open: Height,
     /// Those whose answer the open block waits for; some may have it already.
     awaited: BTreeSet<JobId>,
     /// No other node proposes blocks: answers go out with this node's own.
@@ -50,8 +52,11 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         self.time = self.time.max(time);
-        // What an earlier block did not wait for to the end, this one does not wait for either.
-        self.foreseen.awaited.clear();
+        if self.foreseen.open != height {
+            // What an earlier block did not wait for to the end, this one does not wait for either.
+            self.foreseen.awaited.clear();
+            self.foreseen.open = height;
+        }
         for execution in executions {
             let job = JobId { execution: execution.id, round: execution.round };
             // A node that is named may be given secrets, by a home that does not know of the step yet.

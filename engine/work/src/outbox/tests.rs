@@ -27,6 +27,7 @@ fn config() -> OutboxConfig {
         bytes_max: 32 << 10,
         in_flight_max: 2,
         hurried_max: 4,
+        hurried_operations_max: 2,
         queue_max: 8,
         lifetime: 10,
         resend_ms: 1_000,
@@ -87,6 +88,16 @@ fn nothing_gathers_for_a_block_that_is_open_once() {
     assert_eq!(outbox.committed(Height(101), Some(Nonce(10)), &receipts[..3], 0).len(), 3);
     assert_eq!(outbox.outgoing(1, &Signer), [], "nothing is in a hurry any more");
     assert_eq!(outbox.outgoing(5, &Signer).len(), 1);
+}
+
+#[test]
+fn a_block_that_is_open_gets_its_answers_in_small_batches() {
+    let mut outbox = outbox();
+    push(&mut outbox, 1, 5);
+    outbox.hurry();
+    let sent = outbox.outgoing(0, &Signer);
+    let sizes: Vec<usize> = sent.iter().map(|s| s.transaction.operations.len()).collect();
+    assert_eq!(sizes, [2, 2, 1]);
 }
 
 #[test]

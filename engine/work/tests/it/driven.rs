@@ -12,7 +12,7 @@ use althing_types::{
     Address, Amount, BlobRef, EndpointId, Hash, Height, Operation, SignedTransaction, TimeMs,
     Transfer,
 };
-use althing_work::driver::{OpenBlock, Ports, WorkFault, drive};
+use althing_work::driver::{OpenBlock, Opening, Ports, WorkFault, drive};
 use althing_work::port::{
     Blobs, BoxFuture, Journal, LedgerAccess, Newest, NoPrograms, NoSecrets, PortError, Submit,
     Unobserved,
@@ -114,7 +114,7 @@ struct Driven {
     runtime: Arc<TableRuntime>,
     news: broadcast::Sender<Arc<News>>,
     requests: mpsc::Sender<Operation>,
-    opens: mpsc::Sender<OpenBlock>,
+    opens: mpsc::Sender<Opening>,
     stop: Option<oneshot::Sender<()>>,
     driver: JoinHandle<Result<(), WorkFault>>,
 }
@@ -320,8 +320,10 @@ async fn whoever_builds_a_block_is_told_once_its_answers_are_submitted() {
     owed.due = owed.due.after(60_000);
     let (answered, told) = std::sync::mpsc::sync_channel(1);
     let executions = vec![owed];
-    let open = OpenBlock { height, time, executions, alone: true, answered };
-    driven.opens.send(open).await.expect("the driver runs");
+    let open = OpenBlock { height, time, executions, alone: true };
+    for opening in [Opening::Asks(open), Opening::Waits(answered)] {
+        driven.opens.send(opening).await.expect("the driver runs");
+    }
     tokio::task::spawn_blocking(move || told.recv_timeout(Duration::from_secs(60)))
         .await
         .expect("no panic")

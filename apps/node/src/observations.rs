@@ -172,9 +172,7 @@ impl Journal {
     fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut file = File::create(&fresh)?;
-        for entry in entries {
-            file.write_all(&encode(entry))?;
-        }
+        file.write_all(&entries.iter().flat_map(encode).collect::<Vec<u8>>())?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
         self.entries = entries.len();

@@ -88,6 +88,7 @@ fn an_application_lives_from_its_first_file_to_its_removal() {
     runs_are_repeated_and_cancelled(&orders);
     a_run_is_begun_anew(&orders);
     many_runs_are_repeated_no_faster_than_asked_and_each_once(&orders);
+    the_next_version_says_what_it_changes(&orders);
     its_owner_alone_has_its_money(&orders, &application);
     removed(&orders, &application);
     orders.stage.stop();
@@ -137,6 +138,33 @@ fn made_and_deployed(orders: &Orders) -> String {
     }
     stage.fails(&["app", "show", "acme/none@1.0.0"], "API-0004");
     id(&deployed).to_owned()
+}
+
+/// `app deploy` beside the version before.
+fn the_next_version_says_what_it_changes(orders: &Orders) {
+    let stage = &orders.stage;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.yaml");
+    let text =
+        std::fs::read_to_string(std::path::Path::new(orders.path()).join("app.yaml")).unwrap();
+    let next = text.replace("version: 0.1.0", "version: 0.2.0");
+    let next = next.replacen(
+        "- id: marked\n",
+        "- id: marked\n    nodes: { labels: { region: north } }\n",
+        1,
+    );
+    assert_eq!(next.lines().count(), text.lines().count() + 1, "{next}");
+    std::fs::write(&file, next).unwrap();
+    let told = stage.told(&["app", "deploy", file.to_str().unwrap(), "--namespace", "acme"]).0;
+    for part in [
+        "what changes against acme/orders@0.1.0",
+        "was  trusted: one node is believed; ",
+        "is   trusted: one node is believed, chosen by labels; ",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in\n{told}");
+    }
+    assert_eq!(told.matches("was  ").count(), 1, "one step has changed\n{told}");
+    stage.run(&["app", "remove", "acme/orders@0.2.0"]);
 }
 
 /// `event emit`, `list`, `show`; `run list`, `show`, `follow`; `explain`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use althing_api::client::Client;
-use althing_api::wire::{ApplicationState, HashText, TransactionReceipt};
+use althing_api::wire::{Application, ApplicationState, HashText, Plan, TransactionReceipt};
 use althing_api::{ApplicationKey, Cut, PAGE_MAX};
 use althing_application::{ApplicationFile, Compiled, FileVisibility};
 use althing_keys::AccountKey;
@@ -16,6 +16,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::check::{Configured, checked};
+use super::guarantee::{Change, Prices, changes};
 use super::registry::{Registry, read};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -51,6 +52,10 @@ pub(crate) struct Deployed {
     pub(crate) id: HashText,
     pub(crate) document: String,
     pub(crate) replaces: Option<String>,
+    /// The owner's active application of this name that it was compared with.
+    pub(crate) before: Option<String>,
+    /// What steps guarantee and cost that is different there.
+    pub(crate) changes: Vec<Change>,
     /// Absent if the very same application had been deployed before.
     pub(crate) transaction: Option<TransactionReceipt>,
 }
@@ -89,7 +94,18 @@ impl Deploy {
                 .transaction
                 .as_ref()
                 .map_or_else(|| "was deployed before".to_owned(), told);
-            format!("{}\n  id        {}\n  {how}", deployed.application, deployed.id)
+            let mut text =
+                format!("{}\n  id        {}\n  {how}", deployed.application, deployed.id);
+            if let Some(before) = &deployed.before {
+                text.push_str(&match deployed.changes.len() {
+                    0 => format!("\n  guarantees and prices are those of {before}"),
+                    _ => format!("\n  what changes against {before}"),
+                });
+            }
+            for change in &deployed.changes {
+                text.push_str(&format!("\n  {change}"));
+            }
+            text
         })
     }
 }
@@ -123,23 +139,26 @@ pub(crate) fn deploy(
         FileVisibility::Public => client.put_blob(compiled.document()),
         FileVisibility::Private(_) => client.put_blob_of(&id, compiled.document()),
     })?;
-    let told = |alias: &Alias, replaces: Option<Hash>, transaction| Deployed {
+    let deployed = |alias: &Alias| Deployed {
         application: alias.to_string(),
         id: id.into(),
         document: compiled.blob().hash.to_string(),
-        replaces: replaces.map(|replaced| replaced.to_string()),
-        transaction,
+        replaces: None,
+        before: None,
+        changes: Vec::new(),
+        transaction: None,
     };
     match patience.ask(|| client.application(&ApplicationKey::Id(id))) {
         // Its name is no part of what it is: it keeps the one under which it was deployed.
         Ok(known) if known.state == ApplicationState::Active => {
-            return Ok(told(&known.terms.alias.0, None, None));
+            return Ok(deployed(&known.terms.alias.0));
         }
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
     }
-    let replaces = if order.replace { predecessor(client, owner, &alias, &id)? } else { None };
+    let before = predecessor(client, owner, &alias, &id)?;
+    let replaces = before.as_ref().filter(|_| order.replace).map(|before| before.id.0);
     let home = patience.ask(|| client.status())?.endpoint.0;
     let terms = ApplicationTerms {
         alias: alias.clone(),
@@ -158,16 +177,31 @@ pub(crate) fn deploy(
         replaces,
     });
     let receipt = signer.carry_out(operation)?;
-    Ok(told(&alias, replaces, Some(receipt)))
+    let changes = before.as_ref().map(|before| {
+        let (old, new) = (&before.terms.plan, Plan::from(compiled.plan().clone()));
+        changes(old, &new, &Prices::ask(client, [old, &new]))
+    });
+    Ok(Deployed {
+        replaces: replaces.map(|replaced| replaced.to_string()),
+        before: before.map(|before| before.terms.alias.to_string()),
+        changes: changes.unwrap_or_default(),
+        transaction: Some(receipt),
+        ..deployed(&alias)
+    })
 }
 
 /// The owner's application of that name that still starts runs.
-fn predecessor(client: &Client, owner: Address, alias: &Alias, id: &Hash) -> Result<Option<Hash>> {
+fn predecessor(
+    client: &Client,
+    owner: Address,
+    alias: &Alias,
+    id: &Hash,
+) -> Result<Option<Application>> {
     let mut after = None;
     loop {
         let cut = Cut { after, limit: PAGE_MAX };
         let page = Patience::short().ask(|| client.applications(Some(owner), cut))?;
-        let found = page.items.iter().find(|known| {
+        let found = page.items.into_iter().find(|known| {
             let other = &known.terms.alias.0;
             let active = matches!(known.state, ApplicationState::Active | ApplicationState::Paused);
             active
@@ -175,7 +209,7 @@ fn predecessor(client: &Client, owner: Address, alias: &Alias, id: &Hash) -> Res
                 && (&other.namespace, &other.name) == (&alias.namespace, &alias.name)
         });
         if let Some(found) = found {
-            return Ok(Some(found.id.0));
+            return Ok(Some(found));
         }
         after = page.next.map(|next| next.0);
         if after.is_none() {

@@ -4,6 +4,7 @@ mod check;
 mod deploy;
 mod deposit;
 mod grant;
+mod guarantee;
 mod import;
 mod list;
 mod new;

@@ -4,7 +4,9 @@
 //!   entry:  length (4) · CRC-32 (4) · borsh
 //! ```
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -13,6 +15,13 @@ pub(crate) fn encode(entry: &impl BorshSerialize) -> Vec<u8> {
     let body = borsh::to_vec(entry).expect("writing to memory cannot fail");
     let length = u32::try_from(body.len()).expect("entries are short");
     [&length.to_be_bytes(), &crc32fast::hash(&body).to_be_bytes(), &body[..]].concat()
+}
+
+/// Makes a file's name durable: without it, a file that is new or renamed is lost with the power, whatever
+/// was synced in it.
+pub(crate) fn sync_name(of: &Path) -> io::Result<()> {
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {

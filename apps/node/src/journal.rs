@@ -25,6 +25,8 @@ use althing_work::Record;
 use althing_work::port::{Journal, PortError};
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::framed::sync_name;
+
 /// Longest entry: a claim is far shorter than 4 KiB, and a batch has few.
 const ENTRY_BYTES_MAX: usize = 4 << 20;
 /// The file is rewritten when it holds this many records more than there are.
@@ -106,12 +108,6 @@ fn apply(records: &mut Records, entry: Entry) {
     }
 }
 
-/// A folder whose entries survive a power loss.
-fn sync_folder(of: &Path) -> io::Result<()> {
-    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-}
-
 impl FileJournal {
     /// Opens or creates the journal.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
@@ -135,7 +131,7 @@ impl FileJournal {
         file.set_len(place as u64)?;
         // A killed process leaves what it wrote to the system: it is acted upon from here on.
         file.sync_all()?;
-        sync_folder(path)?;
+        sync_name(path)?;
         let state = State {
             file,
             end: place as u64,
@@ -200,8 +196,7 @@ impl FileJournal {
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
         (state.file, state.end, state.said) = (file, end, state.records.len());
-        // Without this, what is written to the new file from here on could be lost with its name.
-        sync_folder(&self.path)
+        sync_name(&self.path)
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::blobs::{BlobError, BlobStore};
-use crate::framed::{decode, encode};
+use crate::framed::{decode, encode, sync_name};
 
 /// Most observations in line.
 const PENDING_MAX: usize = 8_192;
@@ -151,6 +151,9 @@ impl Journal {
             place += length;
         }
         file.set_len(place as u64)?;
+        // A killed process leaves what it wrote to the system: it is acted upon from here on.
+        file.sync_all()?;
+        sync_name(path)?;
         file.seek(SeekFrom::End(0))?;
         Ok((Self { path: path.to_owned(), file, entries, failed: false }, found))
     }
@@ -175,9 +178,10 @@ impl Journal {
         file.write_all(&entries.iter().flat_map(encode).collect::<Vec<u8>>())?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
-        self.entries = entries.len();
-        self.file = file;
-        Ok(())
+        (self.entries, self.file) = (entries.len(), file);
+        let named = sync_name(&self.path);
+        self.failed |= named.is_err();
+        named
     }
 }
 

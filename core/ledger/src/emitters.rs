@@ -13,39 +13,32 @@
 //! Source: paper B §3.1, §4.2–4.3; `docs/adr/0008-applications-on-the-ledger.md`.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use althing_state::{Fault, View};
 use althing_types::{Address, Amount, EventTerms, Hash};
 
 use crate::agreement::{agrees, at_the_end, is_decided, medians, strongest};
-use crate::books::decode;
 use crate::event::{
     Absentee, EventRecord, EventState, EventStep, HOMES_MAX, Happened, OFFICE_MAX, Standing,
     Statement,
 };
-use crate::record::{Due, OfferRecord, OfferStatus};
+use crate::record::Due;
 use crate::reputation::Deed;
 use crate::settlement::{Charge, take_fine};
-use crate::{Agreement, Ledger, Offence, committee, keys, run, standstill};
+use crate::{Agreement, Ledger, Offence, keys, run, standstill};
 
-/// Whose word counts for an event of the service that is observed now, ascending.
+/// Whose word counts for an event of the service that is observed now, ascending. However many offer
+/// the service, it reads as many entries as the office has seats.
 pub(crate) fn office<V: View>(
     ledger: &Ledger<'_, V>,
     service: &Hash,
 ) -> Result<Vec<Address>, Fault> {
-    let limit = usize::try_from(committee::OFFERS_MAX).unwrap_or(usize::MAX);
-    let mut active = Vec::new();
-    for (key, bytes) in ledger.state().range(&keys::offers(service), None, limit)? {
-        let offer: OfferRecord = decode(&key, &bytes)?;
-        if offer.status == OfferStatus::Active {
-            let node = key.last_chunk::<20>().map(|bytes| Address(*bytes)).unwrap_or_default();
-            active.push((Reverse(offer.stake), node));
-        }
-    }
-    active.sort_unstable();
-    active.truncate(OFFICE_MAX);
-    let mut office: Vec<Address> = active.into_iter().map(|(_, node)| node).collect();
+    let seats = ledger.state().range(&keys::seats(service), None, OFFICE_MAX)?;
+    let node = |(key, _): &(Vec<u8>, Vec<u8>)| {
+        let damaged = || Fault { what: "a seat without a node", key: key.clone() };
+        key.last_chunk::<20>().map(|bytes| Address(*bytes)).ok_or_else(damaged)
+    };
+    let mut office = seats.iter().map(node).collect::<Result<Vec<_>, _>>()?;
     office.sort_unstable();
     Ok(office)
 }

@@ -28,13 +28,14 @@
 //! | `x` alias | the id of the service |
 //! | `y` alias | the id of the application |
 //! | `z` application | [`Usage`](crate::Usage) |
+//! | `O` service stake (16, big-endian complement) node | an active offer, the largest stake first |
 //!
 //! A *topic* is the hash of an event, or of an event and one of its keys with its value.
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
-use althing_types::{Address, Alias, Hash, Name, TimeMs};
+use althing_types::{Address, Alias, Amount, Hash, Name, TimeMs};
 
 fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(61);
@@ -115,6 +116,19 @@ pub fn offer(service: &Hash, node: &Address) -> Vec<u8> {
 #[must_use]
 pub fn offers(service: &Hash) -> Vec<u8> {
     key(b'o', &[&service.0])
+}
+
+/// The key under which an active offer is found by its stake: the largest first, of equal ones the
+/// smallest address.
+#[must_use]
+pub fn seat(service: &Hash, stake: Amount, node: &Address) -> Vec<u8> {
+    key(b'O', &[&service.0, &(!stake.base_units()).to_be_bytes(), &node.0])
+}
+
+/// The common beginning of all active offers of a service, by descending stake.
+#[must_use]
+pub fn seats(service: &Hash) -> Vec<u8> {
+    key(b'O', &[&service.0])
 }
 
 /// The key of the parameters.

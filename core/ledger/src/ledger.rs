@@ -425,15 +425,25 @@ impl<'s, V: View> Ledger<'s, V> {
         node: &Address,
         record: &OfferRecord,
     ) -> Result<(), Fault> {
-        let (office, history) = (keys::offer(service, node), keys::former_offer(service, node));
-        if record.status == OfferStatus::Gone {
-            // It holds nothing any more; first counted out where it was, then moved.
-            self.put(office.clone(), record)?;
-            self.delete(office);
-            self.write(history, record);
-            return Ok(());
+        let key = keys::offer(service, node);
+        let before = self.load::<OfferRecord>(&key)?;
+        let seat = |offer: &OfferRecord| {
+            let active = offer.status == OfferStatus::Active;
+            active.then(|| keys::seat(service, offer.stake, node))
+        };
+        let (left, taken) = (before.as_ref().and_then(seat), seat(record));
+        if left != taken {
+            left.into_iter().for_each(|seat| self.delete(seat));
+            taken.into_iter().for_each(|seat| self.write(seat, &()));
         }
-        self.put(office, record)
+        let held = before.map_or(Amount::ZERO, |before| before.held());
+        self.replace(key.clone(), held, record)?;
+        if record.status == OfferStatus::Gone {
+            // It holds nothing any more: counted out where it was, it moves into the history.
+            self.delete(key);
+            self.write(keys::former_offer(service, node), record);
+        }
+        Ok(())
     }
 
     /// Takes an offer back into office, out of the history.

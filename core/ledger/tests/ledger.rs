@@ -16,6 +16,7 @@ mod labels;
 mod methods;
 mod model;
 mod offers;
+mod offices;
 mod properties;
 mod rejections;
 mod results;

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! After *every* block the chain asserts what must always hold: tokens are conserved (recounted from
-//! every record), each open execution has exactly one deadline, and the one that it names, and
-//! phases have moved along documented edges only.
+//! every record), each open execution has exactly one deadline, and the one that it names, each active
+//! offer has the seat that its stake gives it, and phases have moved along documented edges only.
 
 pub(crate) mod flows;
 pub(crate) mod phases;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use althing_keys::{AccountKey, Secp256k1};
 use althing_ledger::{
     Account, Applied, Authenticated, BlockContext, Change, Execution, Invalid, Ledger, OfferRecord,
-    OperationResult, Receipt, Rejection, Roster, Totals, TransactionReceipt, ValidatorRecord,
-    audit, genesis_writes, keys, query,
+    OfferStatus, OperationResult, Receipt, Rejection, Roster, Totals, TransactionReceipt,
+    ValidatorRecord, audit, genesis_writes, keys, query,
 };
 use althing_state::{MemoryState, View as _};
 use althing_types::{
@@ -283,6 +283,7 @@ impl Chain {
         self.receipts.extend(executed.receipts.into_iter().map(|receipt| (height, receipt)));
         audit(&self.state).expect("tokens are conserved");
         self.assert_one_deadline_each();
+        self.assert_active_offers_have_seats();
         fates.into_iter().map(|fate| fate.map(|hash| by_hash[&hash].clone())).collect()
     }
 
@@ -364,6 +365,22 @@ impl Chain {
             );
         }
         assert!(deadlines.is_empty(), "deadlines of executions that are over: {deadlines:?}");
+    }
+
+    fn assert_active_offers_have_seats(&self) {
+        let mut seats: Vec<Vec<u8>> = vec![];
+        for (key, bytes) in self.state.range(b"o", None, usize::MAX).unwrap() {
+            let offer: OfferRecord = borsh::from_slice(&bytes).unwrap();
+            let (service, node) = key[1..].split_first_chunk::<32>().unwrap();
+            if offer.status == OfferStatus::Active {
+                let node = Address(node.try_into().unwrap());
+                seats.push(keys::seat(&Hash(*service), offer.stake, &node));
+            }
+        }
+        seats.sort();
+        let taken = self.state.range(b"O", None, usize::MAX).unwrap();
+        let taken: Vec<Vec<u8>> = taken.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(taken, seats, "each active offer has the seat that its stake gives it");
     }
 
     // What there is to see.

@@ -1,10 +1,9 @@
 //! A node of its own that answers in the blocks that it builds, and is killed in the middle.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use althing_demo::bridges::Technology;
-use althing_demo::stage::{Role, Stage};
+use althing_demo::scene::Scene;
 use althing_demo::wait::wait;
 use serde_json::{Value, json};
 
@@ -39,33 +38,12 @@ returns:
 fn whatever_moment_the_node_is_killed_in_every_acknowledged_event_runs_once_and_its_outputs_are_there()
  {
     let folder = tempfile::tempdir().unwrap();
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let stage = Stage {
-        binary: PathBuf::from(env!("CARGO_BIN_EXE_althing")),
-        repository: repository.canonicalize().unwrap(),
-        folder: folder.path().join("story"),
-    };
-    let (cli, mut network) = stage.open(&["--nodes", "1"]).unwrap();
-    let service = stage.repository.join("examples/invoice");
-    cli.run(&["service", "publish", service.to_str().unwrap()]).unwrap();
-    cli.run(&["service", "offer", INVOICE, "--stake", "1000", "--term", "30d", "--dev-nodes"])
-        .unwrap();
-    let desk = folder.path().join("desk");
-    std::fs::create_dir_all(&desk).unwrap();
-    std::fs::write(desk.join("service.yml"), DESK).unwrap();
-    std::fs::write(desk.join("settings.json"), json!({ "tasks": {} }).to_string()).unwrap();
-    let role = Role {
-        name: "scripted",
-        folder: desk.to_str().unwrap(),
-        service: "acme/desk@1.0.0",
-        nodes: &[1],
-    };
-    let _desk = stage.bridge((&cli, &network), role, Technology::Twin).unwrap();
-    let file = folder.path().join("chain.yaml");
-    std::fs::write(&file, APPLICATION).unwrap();
-    let deploy =
-        ["app", "deploy", file.to_str().unwrap(), "--namespace", "alone", "--deposit", "500"];
-    cli.run(&deploy).unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_althing"));
+    let mut scene = Scene::open(binary, folder.path(), &["--nodes", "1"]).unwrap();
+    scene.offered("examples/invoice", INVOICE).unwrap();
+    let _desk = scene.scripted("desk", DESK, &json!({ "tasks": {} }), &[1]).unwrap();
+    scene.deploy("alone", APPLICATION, &["--deposit", "500"]).unwrap();
+    let Scene { cli, network, .. } = &mut scene;
 
     let mut events = BTreeMap::new();
     for life in 0..LIVES {
@@ -79,7 +57,7 @@ fn whatever_moment_the_node_is_killed_in_every_acknowledged_event_runs_once_and_
         }
         // The last ones are acknowledged, and their runs under way.
         network.kill(1).unwrap();
-        network.restart(&cli, 1).unwrap();
+        network.restart(cli, 1).unwrap();
     }
 
     let runs = wait("the end of all runs", || {

@@ -3,73 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use althing_demo::anvil::{Anvil, KEY, OTHER};
 use althing_demo::bridges::{Bridge, Technology};
-use althing_demo::cli::Cli;
-use althing_demo::network::Network;
-use althing_demo::stage::{Role, Stage};
+use althing_demo::scene::Scene;
+use althing_demo::stage::Role;
 use althing_demo::wait::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-struct Scene {
-    network: Network,
-    cli: Cli,
-    stage: Stage,
-    folder: TempDir,
-}
-
-impl Scene {
-    fn open(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let stage = Stage {
-            binary: PathBuf::from(env!("CARGO_BIN_EXE_althing")),
-            repository: repository.canonicalize().unwrap(),
-            folder: folder.path().join("story"),
-        };
-        let (cli, network) = stage.open(options).unwrap();
-        Self { network, cli, stage, folder }
-    }
-
-    /// A file or folder of the test.
-    fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A service of the test with a program that does as it is told, beside the first node.
-    fn scripted(&self, name: &str, service: &str, settings: &Value) -> Bridge {
-        let folder = self.place(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("service.yml"), service).unwrap();
-        std::fs::write(folder.join("settings.json"), settings.to_string()).unwrap();
-        let role = Role {
-            name: "scripted",
-            folder: folder.to_str().unwrap(),
-            service: &format!("acme/{name}@1.0.0"),
-            nodes: &[1],
-        };
-        self.stage.bridge((&self.cli, &self.network), role, Technology::Twin).unwrap()
-    }
-
-    fn deploy(&self, name: &str, application: &str, options: &[&str]) -> Value {
-        let file = self.place(&format!("{name}.yaml"));
-        std::fs::write(&file, application).unwrap();
-        let deploy = ["app", "deploy", file.to_str().unwrap(), "--namespace", name];
-        self.cli.run(&[&deploy[..], options].concat()).unwrap()
-    }
-
-    /// The runs of all applications that this account may see, once `enough` says so.
-    fn runs(&self, what: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        wait(what, || {
-            let runs = self.cli.run(&["run", "list", "--limit", "100"])?;
-            let runs = runs.as_array().cloned().unwrap_or_default();
-            Ok(enough(&runs).then_some(runs))
-        })
-        .unwrap()
-    }
+/// A scene, in a folder that outlives it.
+fn open(options: &[&str]) -> (TempDir, Scene) {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_althing"));
+    let scene = Scene::open(binary, folder.path(), options).unwrap();
+    (folder, scene)
 }
 
 fn have_ended(runs: &[Value], count: usize) -> bool {
@@ -99,7 +48,7 @@ events:
 
 fn desk(scene: &Scene) -> Bridge {
     let note = json!({ "status": "noted", "output": { "text": "{text}" } });
-    scene.scripted("desk", DESK, &json!({ "tasks": { "note": note } }))
+    scene.scripted("desk", DESK, &json!({ "tasks": { "note": note } }), &[1]).unwrap()
 }
 
 #[test]
@@ -114,18 +63,15 @@ then:
   - { id: total, do: books.total, with: { name: "${ event.name }", csv: "${ event.csv }" }, verify: 3 }
   - { id: told, do: desk.note, with: { text: "${ event.name }: ${ total.total } ${ total.currency }" } }
 "#;
-    let mut scene = Scene::open(&["--nodes", "4", "--liar", "2:100"]);
+    let (_folder, mut scene) = open(&["--nodes", "4", "--liar", "2:100"]);
     let liar = scene.network.node(2).unwrap().account.clone();
-    let service = scene.stage.repository.join("examples/invoice");
-    scene.cli.run(&["service", "publish", service.to_str().unwrap()]).unwrap();
-    let offer = ["service", "offer", INVOICE, "--stake", "1000", "--term", "30d", "--dev-nodes"];
-    scene.cli.run(&offer).unwrap();
+    scene.offered("examples/invoice", INVOICE).unwrap();
     let desk = desk(&scene);
-    scene.deploy("totals", APPLICATION, &["--deposit", "100"]);
+    scene.deploy("totals", APPLICATION, &["--deposit", "100"]).unwrap();
 
     let csv = "currency,EUR\nitem,quantity,unit_price\nPaper,3,4.20\nInk,1,7.40\n";
     emit(&desk, "arrived", "one", &json!({ "name": "invoice-1", "csv": csv }));
-    let runs = scene.runs("the end of the run", |runs| have_ended(runs, 1));
+    let runs = scene.runs("the end of the run", |runs| have_ended(runs, 1)).unwrap();
     let (run, total) = (&runs[0], step(&runs[0], "total"));
     assert_eq!((&run["status"], &total["phase"]), (&json!("done"), &json!("ended")), "{run:#}");
     // What was agreed on went on to the next step.
@@ -172,15 +118,15 @@ then:
   - { id: mark, do: stamp, with: { name: "${ event.name }" } }
   - { id: told, do: desk.note, after: mark.stamped, with: { text: "now: ${ mark.mark }" } }
 "#;
-    let mut scene = Scene::open(&["--nodes", "1"]);
+    let (_folder, mut scene) = open(&["--nodes", "1"]);
     let desk = desk(&scene);
     // Its author offers it, and has put nothing into it.
     scene.cli.run(&["account", "new", "author", "--light"]).unwrap();
     scene.cli.run(&["transfer", "author", "5"]).unwrap();
-    scene.deploy("tools", TOOL, &["--account", "author"]);
+    scene.deploy("tools", TOOL, &["--account", "author"]).unwrap();
     let listed = scene.cli.run(&["app", "list"]).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1, "what is public is listed: {listed}");
-    scene.deploy("shop", USER, &["--deposit", "10"]);
+    scene.deploy("shop", USER, &["--deposit", "10"]).unwrap();
     // What is private is no task for others.
     let theirs = USER.replace("tools/stamp", "shop/counter").replace("app: counter", "app: thief");
     let file = scene.place("thief.yaml");
@@ -190,7 +136,7 @@ then:
     assert!(!scene.cli.try_run(&stolen).unwrap().status.success());
 
     emit(&desk, "arrived", "one", &json!({ "name": "parcel", "csv": "" }));
-    let runs = scene.runs("the end of both runs", |runs| have_ended(runs, 2));
+    let runs = scene.runs("the end of both runs", |runs| have_ended(runs, 2)).unwrap();
     let of = |name: &str| runs.iter().find(|run| run["alias"].as_str() == Some(name));
     let (user, tool) = (of("shop/counter@1.0.0").unwrap(), of("tools/stamp@1.0.0").unwrap());
     assert_eq!((&user["status"], &tool["status"]), (&json!("done"), &json!("done")), "{runs:#?}");
@@ -211,7 +157,7 @@ then:
 
 #[test]
 fn any_node_takes_a_call_of_a_service_that_another_one_runs_and_the_way_is_told() {
-    let mut scene = Scene::open(&["--nodes", "4"]);
+    let (_folder, mut scene) = open(&["--nodes", "4"]);
     let desk = desk(&scene);
     let api = scene.network.node(4).unwrap().api.clone();
     let call = ["call", "acme/desk@1.0.0", "note", "--input", r#"{"text": "hello"}"#];
@@ -241,7 +187,7 @@ runtime: native
 events:
   seen: { data: { x: string }, id: x, window_ms: 20000, emitters: majority }
 ";
-    let mut scene = Scene::open(&["--nodes", "4"]);
+    let (_folder, mut scene) = open(&["--nodes", "4"]);
     let folder = scene.place("sensor");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("service.yml"), SENSOR).unwrap();
@@ -288,7 +234,7 @@ fn a_chain_that_goes_away_in_the_middle_of_runs_and_comes_back_costs_attempts_an
     const RATE: u128 = 250_000_000_000;
     let state = tempfile::tempdir().unwrap();
     let mut anvil = Anvil::with_state(&state.path().join("chain.json")).unwrap();
-    let mut scene = Scene::open(&["--nodes", "4"]);
+    let (_folder, mut scene) = open(&["--nodes", "4"]);
     let bridge = |name: &str, folder: &str, service: &str, with: Technology<'_>| {
         let role = Role { name, folder, service, nodes: &[1] };
         scene.stage.bridge((&scene.cli, &scene.network), role, with).unwrap()
@@ -318,7 +264,7 @@ fn a_chain_that_goes_away_in_the_middle_of_runs_and_comes_back_costs_attempts_an
     let configured = ["--set", "btc_address=bc1-shop"];
     let address = format!("eth_address={OTHER}");
     let configured = [&configured[..], &["--set", &address, "--deposit", "1000"]].concat();
-    scene.deploy("exchange", &application, &configured);
+    scene.deploy("exchange", &application, &configured).unwrap();
 
     let before = anvil.balance(OTHER).unwrap();
     let pay = |tx: &str, satoshi: u128| {
@@ -333,9 +279,9 @@ fn a_chain_that_goes_away_in_the_middle_of_runs_and_comes_back_costs_attempts_an
     pay("tx-2", 7);
     let attempts = |run: &Value| step(run, "send")["attempts"].as_u64().unwrap_or_default();
     let tried = |runs: &[Value]| runs.len() == 2 && runs.iter().any(|run| attempts(run) > 1);
-    scene.runs("another attempt", tried);
+    scene.runs("another attempt", tried).unwrap();
     anvil.come_back().unwrap();
-    let runs = scene.runs("the end of both runs", |runs| have_ended(runs, 2));
+    let runs = scene.runs("the end of both runs", |runs| have_ended(runs, 2)).unwrap();
     for run in &runs {
         assert_eq!(step(run, "send")["status"]["returned"], "sent", "{run:#}");
     }

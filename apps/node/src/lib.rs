@@ -39,6 +39,7 @@ mod places;
 mod ports;
 mod privacy;
 mod retention;
+mod returning;
 mod secrets;
 mod services;
 mod settled;

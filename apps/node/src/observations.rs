@@ -15,7 +15,7 @@
 //! - Invariants: an acknowledged observation is in the journal until the ledger has decided about it;
 //!   one occurrence is in line once; the line is bounded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -221,6 +221,11 @@ impl Observatory {
     /// How many observations the ledger has refused since the start.
     pub(crate) fn refusals(&self) -> u64 {
         lock(&self.line).refusals()
+    }
+
+    /// Services of observations that wait for this node's office.
+    pub(crate) fn out_of_office(&self) -> BTreeSet<Hash> {
+        lock(&self.line).out_of_office()
     }
 
     /// Puts an observation in line with its data; durable when it returns.

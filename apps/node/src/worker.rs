@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::journal::FileJournal;
 use crate::observations::Observatory;
 use crate::ports::{Account, Mailbox, State};
+use crate::returning::come_back;
 use crate::secrets::Confidant;
 
 /// How many blocks the worker may lag behind before it looks at the whole state again.
@@ -55,6 +56,7 @@ pub(crate) struct Handle {
     reporter: JoinHandle<()>,
     accuser: JoinHandle<()>,
     submitter: JoinHandle<()>,
+    returner: JoinHandle<()>,
 }
 
 /// Starts the worker.
@@ -81,7 +83,8 @@ pub(crate) fn start(parts: Parts) -> Handle {
     // Subscribed before the worker reads the state: no block falls in between.
     let reporter = tokio::spawn(report(chain.commits(), node, news));
     let (ask, requests) = mpsc::channel(REQUESTS_BUFFERED);
-    let submitter = tokio::spawn(observatory.submit(ask.clone()));
+    let submitter = tokio::spawn(observatory.clone().submit(ask.clone()));
+    let returner = tokio::spawn(come_back(chain.reader.clone(), node, observatory, ask.clone()));
     let accuser = tokio::spawn(accuse(chain.clone(), ask));
     let (open, openings) = mpsc::channel(OPENINGS_BUFFERED);
     chain.lock().on_owed(Arc::new(Bench { open, exchange }));
@@ -90,7 +93,7 @@ pub(crate) fn start(parts: Parts) -> Handle {
         stopped.await.ok(); // dropped: stop too
     };
     let end = tokio::spawn(drive(machine, outbox, ports, heard, requests, openings, stopped));
-    Handle { stop: Some(stop), end: Some(end), reporter, accuser, submitter }
+    Handle { stop: Some(stop), end: Some(end), reporter, accuser, submitter, returner }
 }
 
 /// Tells the worker what each block means to it.
@@ -207,6 +210,7 @@ impl Handle {
         self.reporter.abort();
         self.accuser.abort();
         self.submitter.abort();
+        self.returner.abort();
         if let Some(stop) = self.stop.take() {
             stop.send(()).ok(); // it may have ended by itself
         }

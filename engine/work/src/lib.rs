@@ -30,6 +30,7 @@ pub mod observing;
 mod outbox;
 pub mod port;
 mod record;
+mod returning;
 pub mod runtime;
 mod service;
 pub mod simulated;
@@ -44,5 +45,6 @@ pub use machine::{
 pub use news::{News, concerns};
 pub use outbox::{Full, Outbox, OutboxConfig};
 pub use record::{Record, Secret};
+pub use returning::{EXCUSED_MS, Returning, Suspended};
 pub use runtime::{Refusal, Returned, Runtime, TaskRun, Unfinished, VerifyRun};
 pub use service::{NotAsPublished, as_published, holders};

@@ -15,7 +15,7 @@
 //! - Invariants: one occurrence is in line once; what is durable stays in line until the ledger has
 //!   decided about it; the line is bounded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use althing_ledger::Rejection;
 use althing_types::{Hash, Observe, event_key};
@@ -251,6 +251,16 @@ impl<W> Line<W> {
         }
     }
 
+    /// Services of observations that wait for the node's office.
+    #[must_use]
+    pub fn out_of_office(&self) -> BTreeSet<Hash> {
+        let of = |event: &Hash| match self.pending.get(event) {
+            Some(Pending::Durable(observe)) => Some(observe.service),
+            Some(Pending::Writing(_)) | None => None,
+        };
+        self.out_of_office.keys().filter_map(of).collect()
+    }
+
     /// What may leave the journal.
     pub fn take_ended(&mut self) -> Vec<Hash> {
         std::mem::take(&mut self.ended)
@@ -337,7 +347,9 @@ mod tests {
         assert!(matches!(ask(&mut line, &first, 1), Place::Write));
         line.written(first.clone(), true);
         line.fates(rejected());
+        assert_eq!(line.out_of_office(), BTreeSet::from([first.service]));
         line.fates(vec![(first.clone(), Fate::Done)]);
+        assert!(line.out_of_office().is_empty());
         assert_eq!((line.refused(&event), line.length()), (None, 0));
     }
 

@@ -17,6 +17,7 @@ pub mod invoices;
 pub mod meters;
 pub mod network;
 pub mod report;
+pub mod scene;
 pub mod stage;
 pub mod story;
 pub mod wait;

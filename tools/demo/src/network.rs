@@ -86,23 +86,36 @@ impl Network {
     /// If it cannot be killed.
     pub fn kill(&mut self, number: usize) -> Result<()> {
         let pid = self.node(number)?.pid;
-        let signal = |signal: &str| -> Result<bool> {
-            let mut kill = Command::new("kill");
-            kill.args([signal, &pid.to_string()]).stderr(Stdio::null());
-            Ok(kill.status().context("running kill")?.success())
-        };
-        ensure!(signal("-9")?, "node {number} could not be killed");
+        ensure!(self.signal(number, "-9")?, "node {number} could not be killed");
         if let Some(child) = self.restarted.iter_mut().find(|child| child.id() == pid) {
             child.wait().context("waiting for a killed node")?;
             return Ok(());
         }
         // Its parent is `althing dev`: the process is gone when that one has noticed.
         let deadline = Instant::now() + PATIENCE;
-        while signal("-0")? {
+        while self.signal(number, "-0")? {
             ensure!(Instant::now() < deadline, "node {number} did not end after `kill -9`");
             std::thread::park_timeout(Duration::from_millis(10));
         }
         Ok(())
+    }
+
+    /// Lets a node stand still, as a machine that sleeps does, or go on again.
+    ///
+    /// # Errors
+    ///
+    /// If its process cannot be signalled.
+    pub fn stand_still(&self, number: usize, still: bool) -> Result<()> {
+        let signal = if still { "-STOP" } else { "-CONT" };
+        ensure!(self.signal(number, signal)?, "node {number} could not be signalled");
+        Ok(())
+    }
+
+    /// Sends a signal to a node; false if its process is gone.
+    fn signal(&self, number: usize, signal: &str) -> Result<bool> {
+        let mut kill = Command::new("kill");
+        kill.args([signal, &self.node(number)?.pid.to_string()]).stderr(Stdio::null());
+        Ok(kill.status().context("running kill")?.success())
     }
 
     /// Starts a killed node again; how long it took until it answered.

@@ -14,7 +14,7 @@ use crate::cli::Cli;
 use crate::network::Network;
 use crate::report::Report;
 use crate::stage::{Role, Stage};
-use crate::wait::wait;
+use crate::wait::{Seen, wait_while_moving};
 
 /// Where the shop, its mails and its payments run.
 const HOMES: [usize; 2] = [1, 2];
@@ -157,7 +157,7 @@ impl Scene<'_> {
         let mut shown = BTreeSet::new();
         let carts = usize::try_from(self.plot.carts)?;
         let (shop, chain) = (&self.shop, &self.chain);
-        wait("all carts' addresses", || {
+        wait_while_moving("all carts' addresses", || {
             for done in shop.shown("/done")? {
                 let input = &done["done"]["input"];
                 let cart = input["cart"].as_str().unwrap_or_default().to_owned();
@@ -169,7 +169,7 @@ impl Scene<'_> {
                     chain.tell("/pay", &paid)?;
                 }
             }
-            Ok((shown.len() == carts).then_some(()))
+            Ok(if shown.len() == carts { Seen::There(()) } else { Seen::SoFar(shown.len()) })
         })?;
         let (paid, left) = (carts - unpaid.len(), unpaid.len());
         self.say(&format!("{paid} carts are paid, {left} never are."));
@@ -180,9 +180,9 @@ impl Scene<'_> {
     fn deliver(&mut self) -> Result<()> {
         let expected = usize::try_from(self.plot.carts)? - self.unpaid().len();
         let delivery = &self.delivery;
-        let mut parcels = wait("all parcels", || {
+        let mut parcels = wait_while_moving("all parcels", || {
             let done = delivery.shown("/done")?;
-            Ok((done.len() >= expected).then_some(done))
+            Ok(if done.len() >= expected { Seen::There(done) } else { Seen::SoFar(done.len()) })
         })?;
         // Any order, the same whenever the story is told.
         parcels.sort_by_key(|done| {
@@ -210,11 +210,13 @@ impl Scene<'_> {
         let carts = usize::try_from(self.plot.carts)?;
         let (unpaid, cli) = (self.unpaid(), &self.cli);
         let limit = (carts + 10).to_string();
-        let runs = wait("the end of all runs", || {
+        let runs = wait_while_moving("the end of all runs", || {
             let runs = cli.run(&["run", "list", "--limit", &limit])?;
             let runs = runs.as_array().context("a list of runs")?.clone();
             let ended = runs.iter().filter(|run| !run["ended_at"].is_null()).count();
-            Ok((ended == carts).then_some(runs))
+            let steps = runs.iter().filter_map(|run| run["steps"].as_array()).flatten();
+            let steps = steps.filter(|step| step["phase"] == "ended").count();
+            Ok(if ended == carts { Seen::There(runs) } else { Seen::SoFar(ended + steps) })
         })?;
         let step = |run: &Value, id: &str| -> Option<Value> {
             run["steps"].as_array()?.iter().find(|step| step["id"] == id).cloned()

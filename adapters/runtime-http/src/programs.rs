@@ -146,7 +146,7 @@ impl Inner {
     }
 
     async fn task(&self, assignment: Assignment) -> TaskRun {
-        let Assignment { service: id, task, input, key, .. } = &assignment;
+        let Assignment { service: id, task, input, key, since, .. } = &assignment;
         let Some(service) = self.service(id).filter(|_| self.connections.find(id).is_some()) else {
             return TaskRun::unavailable("no program is connected");
         };
@@ -160,7 +160,8 @@ impl Inner {
             }
         };
         let terms = service.manifest.task(task).expect("a task with schemas is in the manifest");
-        let data = format!(r#"{{"key":"{key}","input":{}}}"#, text(input.as_bytes()));
+        let (since_s, input) = (since.0 / 1_000, text(input.as_bytes()));
+        let data = format!(r#"{{"key":"{key}","since":{since_s},"input":{input}}}"#);
         let bytes_max = terms.limits.output_bytes().saturating_add(ANSWER_BYTES_BESIDE);
         let message = self.message(&assignment, "althing.task", &data, bytes_max);
         let bad = |why: String| (Err(Unfinished::Failed(Failure::BadAnswer)), why);

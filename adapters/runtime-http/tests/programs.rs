@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use althing_manifest::{Limits, Manifest, Status, Task};
 use althing_runtime_http::{Config, Connections, Programs};
-use althing_types::{Address, Amount, ChainId, Doubt, Failure, Hash, Opinion, Verification};
+use althing_types::{
+    Address, Amount, ChainId, Doubt, Failure, Hash, Opinion, TimeMs, Verification,
+};
 use althing_work::port::{Assignment, Native as _};
 use althing_work::{Returned, TaskRun, Unfinished, Unusable};
 use axum::Router;
@@ -129,6 +131,7 @@ fn assignment(input: &str) -> Assignment {
     Assignment {
         execution: Hash([1; 32]),
         key: Hash([2; 32]),
+        since: TimeMs(1_700_000_000_999),
         service: SERVICE,
         task: "mark_cart".parse().unwrap(),
         input: input.as_bytes().to_vec(),
@@ -166,7 +169,7 @@ async fn a_task_is_one_signed_cloud_event_and_its_answer() {
         "specversion": "1.0", "id": id, "type": "althing.task", "subject": "mark_cart",
         "source": format!("althing://7/{}", Address([3; 20])),
         "datacontenttype": "application/json",
-        "data": { "key": Hash([2; 32]).to_string(), "input": { "cart": "c-17" } },
+        "data": { "key": Hash([2; 32]).to_string(), "since": 1_700_000_000, "input": { "cart": "c-17" } },
     });
     assert_eq!(event, expected);
     assert_eq!(headers["content-type"], "application/cloudevents+json");

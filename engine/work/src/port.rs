@@ -7,7 +7,7 @@ use std::pin::Pin;
 use althing_manifest::Manifest;
 use althing_state::View;
 use althing_types::{
-    Address, BlobRef, EndpointId, Hash, Name, Observe, SignedTransaction, Transaction,
+    Address, BlobRef, EndpointId, Hash, Name, Observe, SignedTransaction, TimeMs, Transaction,
 };
 use zeroize::Zeroizing;
 
@@ -186,6 +186,9 @@ pub struct Assignment {
     pub execution: Hash,
     /// Equal for every attempt and every node: what has an effect in the world has it once a key.
     pub key: Hash,
+    /// Nothing was asked for under the key before this time of the chain: whoever remembers answers for a
+    /// while knows whether this one's may be forgotten.
+    pub since: TimeMs,
     /// The service.
     pub service: Hash,
     /// One of its tasks.
@@ -287,7 +290,7 @@ pub struct Newest<S> {
     /// The block's height.
     pub height: althing_types::Height,
     /// The block's time.
-    pub time: althing_types::TimeMs,
+    pub time: TimeMs,
 }
 
 /// The way to the mempool.

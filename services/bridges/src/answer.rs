@@ -17,7 +17,8 @@ pub struct Task {
     pub key: String,
     /// Satisfies the manifest's schema; the node has checked it.
     pub input: Value,
-    /// An earlier attempt under this key began and left no answer: it may have had its effect.
+    /// An earlier attempt under this key began and left no answer, or one so long ago that it is forgotten:
+    /// it may have had its effect.
     pub begun: bool,
 }
 

@@ -1,5 +1,12 @@
 //! What a bridge must not forget: which keys had their effect, and which events are still to be
 //! posted. One `SQLite` file, an fsync behind every write.
+//!
+//! - Units: times in seconds since 1970, of this machine's clock.
+//! - Bounds: a key is kept for [`KEPT_S`] after it was last asked about. No time bounds when a node may ask
+//!   again: an application may rest for years between two attempts. So each task says since when its key may
+//!   have been asked about, and a key that could be a forgotten one counts as begun, never as new. Keys that
+//!   are not old enough to go are never dropped: beyond [`KEYS_MAX`] new ones are put off.
+//! - Invariant: a key is [`Known::New`] at most once, whatever is forgotten when.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,6 +19,17 @@ use crate::{Answer, Sighting};
 
 /// Most events that wait for the node; more are refused.
 pub(crate) const WAITING_MAX: usize = 100_000;
+/// How long a key is kept after the last task under it. Within a step's attempts minutes pass, and a failed
+/// step can be repeated by hand for a week.
+const KEPT_S: i64 = 30 * 86_400;
+/// By how much the clocks of the nodes and of this machine may differ.
+const CLOCKS_DIFFER_S: i64 = 86_400;
+/// How far behind the time may be that is noted of a key's last task: repetitions are not written each.
+const USED_STEP_S: i64 = 3_600;
+/// Most keys that are kept.
+const KEYS_MAX: usize = 10_000_000;
+/// How many old keys go when a new one comes: more than one, so that they become fewer.
+const FORGOTTEN_AT_ONCE: usize = 2;
 /// Most acknowledged ids that are remembered so that a repetition is not posted again.
 const POSTED_MAX: i64 = 1_000_000;
 
@@ -26,6 +44,17 @@ struct Inner {
     connection: Connection,
     /// How many events wait: counted once, when the file is opened.
     waiting: usize,
+    /// How many keys are kept: counted likewise.
+    keys: usize,
+}
+
+/// When a task comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// No task under its key came before.
+    pub(crate) since_s: i64,
+    /// Now.
+    pub(crate) now_s: i64,
 }
 
 /// What is known of a key.
@@ -33,7 +62,7 @@ struct Inner {
 pub(crate) enum Known {
     /// Nothing: it has now begun.
     New,
-    /// It began before and has no answer.
+    /// It began before and has no answer, or may have had one that is forgotten.
     Begun,
     /// It is done.
     Answered(Answer),
@@ -54,16 +83,22 @@ impl Memory {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID;
+            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT,
+                 used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, kind TEXT NOT NULL,
                  id TEXT NOT NULL, data TEXT, UNIQUE (kind, id));
              CREATE INDEX IF NOT EXISTS waiting ON events (number) WHERE data IS NOT NULL;
              CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)
                  WITHOUT ROWID;",
         )?;
-        let waiting = "SELECT COUNT(*) FROM events WHERE data IS NOT NULL";
-        let waiting: i64 = connection.query_row(waiting, [], |row| row.get(0))?;
-        let inner = Inner { connection, waiting: usize::try_from(waiting)? };
+        note_use(&connection)?;
+        let count = |query: &str| -> Result<usize> {
+            let count: i64 = connection.query_row(query, [], |row| row.get(0))?;
+            Ok(usize::try_from(count)?)
+        };
+        let waiting = count("SELECT COUNT(*) FROM events WHERE data IS NOT NULL")?;
+        let keys = count("SELECT COUNT(*) FROM answers")?;
+        let inner = Inner { connection, waiting, keys };
         Ok(Self { inner: Arc::new(Mutex::new(inner)) })
     }
 
@@ -72,26 +107,42 @@ impl Memory {
     }
 
     /// Notes that the effect of a key is about to happen; durable when it returns.
-    pub(crate) fn begin(&self, key: &str) -> Result<Known> {
-        let connection = &self.lock().connection;
-        let fresh = connection
-            .execute("INSERT OR IGNORE INTO answers (key, answer) VALUES (?1, NULL)", [key])?;
-        if fresh == 1 {
-            return Ok(Known::New);
+    pub(crate) fn begin(&self, key: &str, asked: Asked) -> Result<Known> {
+        let Asked { since_s, now_s } = asked;
+        let mut inner = self.lock();
+        let kept = inner.keys;
+        let transaction = inner.connection.transaction()?;
+        let query = "SELECT answer FROM answers WHERE key = ?1";
+        let found = transaction.query_row(query, [key], |row| row.get::<_, Option<String>>(0));
+        if let Some(answer) = found.optional()? {
+            let used = "UPDATE answers SET used = ?2 WHERE key = ?1 AND used < ?3";
+            transaction.execute(used, params![key, now_s, now_s - USED_STEP_S])?;
+            transaction.commit()?;
+            let answer = answer.map(|text| serde_json::from_str(&text)).transpose()?;
+            return Ok(answer.map_or(Known::Begun, Known::Answered));
         }
-        let answer: Option<String> =
-            connection
-                .query_row("SELECT answer FROM answers WHERE key = ?1", [key], |row| row.get(0))?;
-        Ok(match answer {
-            Some(text) => Known::Answered(serde_json::from_str(&text)?),
-            None => Known::Begun,
-        })
+        let forgotten = transaction.execute(
+            "DELETE FROM answers WHERE key IN
+                 (SELECT key FROM answers WHERE used < ?1 ORDER BY used LIMIT ?2)",
+            params![now_s - KEPT_S - USED_STEP_S, i64::try_from(FORGOTTEN_AT_ONCE)?],
+        )?;
+        let kept = kept.saturating_sub(forgotten);
+        anyhow::ensure!(kept < KEYS_MAX, "{kept} keys are remembered already");
+        let insert = "INSERT INTO answers (key, answer, used) VALUES (?1, NULL, ?2)";
+        transaction.execute(insert, params![key, now_s])?;
+        transaction.commit()?;
+        inner.keys = kept + 1;
+        // What was asked so long ago may have been answered, and forgotten.
+        let may_be_forgotten = since_s < now_s - KEPT_S + CLOCKS_DIFFER_S;
+        Ok(if may_be_forgotten { Known::Begun } else { Known::New })
     }
 
     /// Takes the beginning back: nothing has happened.
     pub(crate) fn forget(&self, key: &str) -> Result<()> {
-        let connection = &self.lock().connection;
-        connection.execute("DELETE FROM answers WHERE key = ?1 AND answer IS NULL", [key])?;
+        let mut inner = self.lock();
+        let deletion = "DELETE FROM answers WHERE key = ?1 AND answer IS NULL";
+        let forgotten = inner.connection.execute(deletion, [key])?;
+        inner.keys = inner.keys.saturating_sub(forgotten);
         Ok(())
     }
 
@@ -206,25 +257,124 @@ impl Memory {
     }
 }
 
+/// Files of earlier versions do not say when a key was last asked about: they count from now.
+fn note_use(connection: &Connection) -> Result<()> {
+    let known = "SELECT COUNT(*) FROM pragma_table_info('answers') WHERE name = 'used'";
+    let known: i64 = connection.query_row(known, [], |row| row.get(0))?;
+    if known == 0 {
+        connection
+            .execute_batch("ALTER TABLE answers ADD COLUMN used INTEGER NOT NULL DEFAULT 0;")?;
+        connection.execute("UPDATE answers SET used = ?1", [now_s()])?;
+    }
+    connection.execute_batch("CREATE INDEX IF NOT EXISTS used ON answers (used);")?;
+    Ok(())
+}
+
+/// The time of this machine.
+pub(crate) fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
+    const NOW_S: i64 = 1_800_000_000;
+    /// A task whose key is as young as can be.
+    const FRESH: Asked = Asked { since_s: NOW_S, now_s: NOW_S };
+
     #[test]
     fn a_key_is_new_once_and_its_answer_is_kept_over_a_restart() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let memory = Memory::open(folder.path())?;
-        assert_eq!(memory.begin("k")?, Known::New);
-        assert_eq!(memory.begin("k")?, Known::Begun);
+        assert_eq!(memory.begin("k", FRESH)?, Known::New);
+        assert_eq!(memory.begin("k", FRESH)?, Known::Begun);
         let answer = Answer::new("ok", json!({"n": 1}));
         memory.keep("k", &answer)?;
         drop(memory);
         let memory = Memory::open(folder.path())?;
-        assert_eq!(memory.begin("k")?, Known::Answered(answer.clone()));
+        assert_eq!(memory.begin("k", FRESH)?, Known::Answered(answer.clone()));
         memory.forget("k")?;
-        assert_eq!(memory.begin("k")?, Known::Answered(answer), "an answer is not forgotten");
+        assert_eq!(
+            memory.begin("k", FRESH)?,
+            Known::Answered(answer),
+            "an answer is not forgotten"
+        );
+        Ok(())
+    }
+
+    /// After the key "old" was used, and others came later.
+    fn later(used_s: i64, now_s: i64, since_s: i64) -> Result<Known> {
+        let folder = tempfile::tempdir()?;
+        let memory = Memory::open(folder.path())?;
+        memory.begin("old", Asked { since_s: used_s, now_s: used_s })?;
+        memory.keep("old", &Answer::new("ok", json!({})))?;
+        memory.begin("another", Asked { since_s: now_s, now_s })?;
+        memory.begin("old", Asked { since_s, now_s })
+    }
+
+    #[test]
+    fn an_answer_is_kept_up_to_its_limit_and_what_may_be_forgotten_is_never_new() -> Result<()> {
+        let limit = KEPT_S + USED_STEP_S;
+        let answered = Known::Answered(Answer::new("ok", json!({})));
+        assert_eq!(later(NOW_S - limit, NOW_S, NOW_S - limit)?, answered, "to the last second");
+        let forgotten = NOW_S - limit - 1;
+        assert_eq!(later(forgotten, NOW_S, forgotten)?, Known::Begun);
+        // Whatever the node's clock says within a day.
+        assert_eq!(later(forgotten, NOW_S, forgotten + CLOCKS_DIFFER_S)?, Known::Begun);
+        // The same key for a task that can only have come now: nothing was asked under it.
+        assert_eq!(later(forgotten, NOW_S, NOW_S)?, Known::New);
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_that_is_asked_about_again_is_kept_on() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let memory = Memory::open(folder.path())?;
+        let at = |now_s| Asked { since_s: NOW_S, now_s };
+        memory.begin("k", FRESH)?;
+        memory.keep("k", &Answer::new("ok", json!({})))?;
+        for days in [20, 40, 60] {
+            let now_s = NOW_S + days * 86_400;
+            memory.begin(&format!("at {days}"), Asked { since_s: now_s, now_s })?;
+            let known = memory.begin("k", at(now_s))?;
+            assert!(matches!(known, Known::Answered(_)), "after {days} days: {known:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keys_that_are_not_old_are_not_dropped_for_new_ones() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let memory = Memory::open(folder.path())?;
+        memory.begin("k", FRESH)?;
+        assert_eq!(memory.lock().keys, 1);
+        memory.lock().keys = KEYS_MAX;
+        assert!(memory.begin("one more", FRESH).is_err(), "put off until there is room");
+        assert_eq!(memory.begin("k", FRESH)?, Known::Begun);
+        memory.forget("k")?;
+        assert_eq!(memory.lock().keys, KEYS_MAX - 1);
+        assert_eq!(memory.begin("one more", FRESH)?, Known::New);
+        drop(memory);
+        assert_eq!(Memory::open(folder.path())?.lock().keys, 1, "as the file has it");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_without_times_counts_them_from_when_it_is_opened() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = Connection::open(folder.path().join("memory.db"))?;
+        file.execute_batch(
+            "CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID;
+             INSERT INTO answers VALUES ('k', NULL);",
+        )?;
+        drop(file);
+        let memory = Memory::open(folder.path())?;
+        let now_s = now_s();
+        memory.begin("another", Asked { since_s: now_s, now_s })?;
+        assert_eq!(memory.begin("k", Asked { since_s: now_s, now_s })?, Known::Begun);
         Ok(())
     }
 

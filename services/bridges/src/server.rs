@@ -18,7 +18,7 @@ use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::memory::Known;
+use crate::memory::{Asked, Known, now_s};
 use crate::{Answer, Bridge, Memory, Outbox, Setup, Task, Trouble};
 
 /// Largest task in bytes: an input of 1 MiB with what is around it.
@@ -78,6 +78,8 @@ struct Posted {
 #[derive(Deserialize)]
 struct Data {
     key: Option<String>,
+    /// Seconds since 1970: no task under the key was posted before. Absent: this is the first.
+    since: Option<i64>,
     input: Value,
     status: Option<String>,
     output: Option<Value>,
@@ -96,9 +98,11 @@ async fn take(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes
         return refused(StatusCode::UNPROCESSABLE_ENTITY, "not a task");
     };
     let key = posted.data.key.unwrap_or_else(|| posted.id.clone());
+    let now_s = now_s();
+    let asked = Asked { since_s: posted.data.since.unwrap_or(now_s), now_s };
     let task = Task { name: posted.subject, key, input: posted.data.input, begun: false };
     let done = match posted.kind.as_str() {
-        "althing.task" => tokio::time::timeout(TASK_TIMEOUT, server.perform(task)).await,
+        "althing.task" => tokio::time::timeout(TASK_TIMEOUT, server.perform(task, asked)).await,
         "althing.verify" => {
             let (Some(status), Some(output)) = (posted.data.status, posted.data.output) else {
                 return refused(StatusCode::UNPROCESSABLE_ENTITY, "there is no answer to verify");
@@ -120,12 +124,12 @@ async fn take(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes
 
 impl Server {
     /// Does a task once: a key that has an answer gets that answer.
-    async fn perform(&self, mut task: Task) -> Result<Value, Trouble> {
+    async fn perform(&self, mut task: Task, asked: Asked) -> Result<Value, Trouble> {
         let turn = self.turn(&task.key).await;
         let _turn = turn.lock().await;
         let key = task.key.clone();
         let memory = |error: anyhow::Error| Trouble::Again(format!("the memory fails: {error}"));
-        match self.memory.begin(&key).map_err(memory)? {
+        match self.memory.begin(&key, asked).map_err(memory)? {
             Known::Answered(answer) => return Ok(json!(answer)),
             Known::Begun => task.begun = true,
             Known::New => {}

@@ -17,7 +17,7 @@ use althing_application::{Compiled, Evaluated as Value, NoValue};
 use althing_ledger::{Execution, Origin, query};
 use althing_types::{
     BlobRef, Claim, Doubt, EndpointId, Failure, Hash, Name, Opinion, Outcome, Payload, StepInput,
-    tagged,
+    TimeMs, tagged,
 };
 use althing_workflow::first_run;
 
@@ -381,6 +381,7 @@ fn assignment(execution: &Execution, step: &StepInput, evaluated: &Evaluated) ->
     Assignment {
         execution: *id,
         key: key(step),
+        since: since(execution.created_at, step),
         service: *service,
         task: task.clone(),
         input: evaluated.input.clone(),
@@ -391,4 +392,56 @@ fn assignment(execution: &Execution, step: &StepInput, evaluated: &Evaluated) ->
 /// Equal for all attempts of a step and of the steps that use its application, and on all nodes.
 fn key(step: &StepInput) -> Hash {
     tagged("althing step key", &[&first_run(step).0, &step.step.to_be_bytes()])
+}
+
+/// Before this, nothing was asked for under the step's key: it is the beginning of the execution, `created_at`.
+/// Where the step, or one that uses its application, was attempted before, that was within the run of the
+/// outermost such step.
+fn since(created_at: TimeMs, step: &StepInput) -> TimeMs {
+    let mut since = created_at;
+    let mut level = Some(step);
+    while let Some(step) = level {
+        if step.attempt > 0 {
+            since = step.started_at;
+        }
+        level = match &step.event {
+            Payload::Given(user) => Some(user),
+            Payload::Blob(_) | Payload::Event { .. } | Payload::Returned { .. } => None,
+        };
+    }
+    since
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(started_at: u64, attempt: u16, event: Payload) -> StepInput {
+        StepInput {
+            application: Hash([1; 32]),
+            document: BlobRef::of(b"document"),
+            run: Hash([2; 32]),
+            started_at: TimeMs(started_at),
+            step: 0,
+            attempt,
+            event,
+            awaited: None,
+            outputs: vec![],
+        }
+    }
+
+    #[test]
+    fn a_key_is_no_older_than_the_run_of_the_outermost_step_that_was_attempted_before() {
+        let created = TimeMs(90);
+        // The attempts of a step, of the one that uses its application, and of the one that uses that.
+        let of = |attempts: [u16; 3]| {
+            let outermost = step(10, attempts[2], Payload::Blob(BlobRef::of(b"event")));
+            let middle = step(20, attempts[1], Payload::Given(Box::new(outermost)));
+            since(created, &step(30, attempts[0], Payload::Given(Box::new(middle)))).0
+        };
+        assert_eq!(of([0, 0, 0]), 90, "all for the first time");
+        assert_eq!(of([1, 0, 0]), 30);
+        assert_eq!(of([0, 1, 0]), 20);
+        assert_eq!(of([5, 0, 2]), 10);
+    }
 }

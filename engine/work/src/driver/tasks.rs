@@ -191,7 +191,7 @@ const fn unknown(work: Work) -> Claim {
 
 /// A call has its effects under its own id.
 fn of_call(execution: &Execution, input: Vec<u8>) -> Assignment {
-    let Execution { id, service, task, .. } = execution;
-    let (service, task) = (*service, task.clone());
-    Assignment { execution: *id, key: *id, service, task, input, is_secret: false }
+    let Execution { id, service, task, created_at: since, .. } = execution;
+    let (service, task, since) = (*service, task.clone(), *since);
+    Assignment { execution: *id, key: *id, since, service, task, input, is_secret: false }
 }

@@ -1,6 +1,7 @@
 //! `sql`: `SQLite` and `PostgreSQL`: insert, query, and rows that appear.
 //!
-//! Settings: `{"url": "sqlite:shop.db" | "postgres://…", "tables": ["orders"], "watch": ["orders"]}`. Only
+//! Settings: `{"url": "sqlite:shop.db" | "postgres://…", "tables": ["orders"], "watch": ["orders"]}`; how
+//! safe the way to PostgreSQL is to be, its address says (`sslmode`). Only
 //! the tables that are named can be written to; a watched one has a growing integer column `id`. An
 //! insert and its idempotency key are one transaction, so it happens exactly once. `verify` looks
 //! whether the row that was asked for is still there, unchanged. A query reads, for 15 s and 2 MiB at
@@ -8,6 +9,7 @@
 
 mod postgres;
 mod sqlite;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,11 +61,13 @@ struct Inserted {
 }
 
 /// Why a database did not do it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The statement is at fault.
+    #[error("{0}")]
     Statement(String),
     /// The database cannot be reached or is busy.
+    #[error("{0}")]
     Away(String),
 }
 

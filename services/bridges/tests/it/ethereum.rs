@@ -4,6 +4,7 @@ use althing_demo::anvil::{Anvil, KEY, OTHER, PAYER};
 use serde_json::json;
 
 use crate::node::{Bridge, Inbox, wait_for};
+use crate::way::Way;
 
 #[test]
 fn a_transfer_happens_once_whatever_crashes_and_a_payment_is_an_event() {
@@ -47,6 +48,28 @@ fn a_transfer_happens_once_whatever_crashes_and_a_payment_is_an_event() {
     assert_eq!(bad["status"], "rejected");
     drop(anvil);
     assert_eq!(bridge.task("transfer", "t4", json!({ "to": OTHER, "amount": "1" })).0, 503);
+}
+
+#[test]
+fn a_chain_whose_connection_fell_silent_is_asked_anew_and_no_payment_is_missed() {
+    let anvil = Anvil::start().unwrap();
+    let port = anvil.url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let way = Way::open(port);
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Inbox::open(0);
+    let rpc = format!("http://127.0.0.1:{}", way.port);
+    let config = json!({ "rpc": rpc, "key": KEY, "confirmations": 0 });
+    let bridge = Bridge::start("ethereum", folder.path(), &config, &inbox, false);
+    let (_, made) = bridge.task("create_address", "wallet", json!({}));
+    let pay = |value: &str| {
+        let payment = json!([{ "from": OTHER, "to": made["output"]["address"], "value": value }]);
+        anvil.ask("eth_sendTransaction", &payment).unwrap()
+    };
+    let first = pay("0x1");
+    assert_eq!(inbox.wait(1)[0]["id"], first);
+    way.fall_silent();
+    let second = pay("0x2");
+    assert_eq!(inbox.wait(2)[1]["id"], second);
 }
 
 #[test]

@@ -8,4 +8,6 @@ mod ethereum;
 mod events;
 mod node;
 mod once;
+mod postgres;
 mod sql;
+mod way;

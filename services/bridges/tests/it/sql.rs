@@ -1,12 +1,10 @@
 //! Databases: SQLite, and a PostgreSQL server that the test starts.
 
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
 use serde_json::{Value, json};
 
-use crate::node::{Bridge, Inbox, wait_for};
+use crate::node::{Bridge, Inbox};
+use crate::postgres::{Certified, Postgres};
+use crate::way::Way;
 
 fn used(bridge: &Bridge, inbox: &Inbox, query: &str, parameters: &Value) {
     let row = json!({ "customer": "ada", "total": 25 });
@@ -104,11 +102,11 @@ fn no_query_of_a_stranger_changes_the_connection_leaves_the_file_or_holds_it_for
 #[test]
 fn postgresql_inserts_once_queries_watches_and_verifies() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Postgres::start(folder.path());
+    let server = Postgres::start(folder.path(), None);
     let inbox = Inbox::open(0);
     let config = json!({
         "url": server.url(),
-        "create": "CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, customer TEXT, total INTEGER)",
+        "create": ORDERS,
         "tables": ["orders"], "watch": ["orders"],
     });
     let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
@@ -121,83 +119,81 @@ fn postgresql_inserts_once_queries_watches_and_verifies() {
     assert_eq!(bridge.task("insert", "k9", row).0, 503);
 }
 
-struct Postgres {
-    child: Child,
-    folder: PathBuf,
-}
+const ORDERS: &str =
+    "CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, customer TEXT, total INTEGER)";
 
-impl Postgres {
-    fn start(folder: &Path) -> Self {
-        use std::os::unix::fs::{PermissionsExt as _, chown};
-        let programs = programs();
-        let data = folder.join("postgres");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // The server refuses to be root.
-        let user = id("-u");
-        let nobody = (user == 0).then(|| (id_of("nobody", "-u"), id_of("nobody", "-g")));
-        if let Some((user, group)) = nobody {
-            chown(&data, Some(user), Some(group)).unwrap();
-        }
-        let run = |name: &str| {
-            let mut command = Command::new(programs.join(name));
-            if let Some((user, group)) = nobody {
-                command.uid(user).gid(group);
-            }
-            command.current_dir(&data).stdout(Stdio::null()).stderr(Stdio::null());
-            command
-        };
-        let made = run("initdb")
-            .args(["--auth=trust", "--username=althing", "--no-sync", "-D"])
-            .arg(data.join("data"))
-            .status()
-            .unwrap();
-        assert!(made.success(), "initdb failed");
-        let child = run("postgres")
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(&data)
-            .arg("-D")
-            .arg(data.join("data"))
-            .spawn()
-            .unwrap();
-        wait_for(|| data.join(".s.PGSQL.5432").exists().then_some(()));
-        wait_for(|| {
-            let ready = run("pg_isready").arg("-h").arg(&data).status().unwrap();
-            ready.success().then_some(())
-        });
-        Self { child, folder: data }
+#[test]
+fn postgresql_is_spoken_with_as_safely_as_its_address_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = Certified::new("localhost");
+    let server = Postgres::start(folder.path(), Some(&good));
+    let roots = folder.path().join("roots.pem");
+    std::fs::write(&roots, &good.authority).unwrap();
+    let trusted = format!("sslmode=verify-full&sslrootcert={}", roots.display());
+    let inbox = Inbox::open(0);
+
+    let of_this = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let modes =
+        [("sslmode=disable", false), ("", true), ("sslmode=require", true), (&*trusted, true)];
+    for (mode, encrypted) in modes {
+        let url = format!("{}?{mode}", server.address("localhost"));
+        let config = json!({ "url": url, "create": ORDERS, "tables": ["orders"] });
+        let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
+        let (_, said) = bridge.task("query", &format!("how {mode}"), json!({ "sql": of_this }));
+        assert_eq!(said["output"]["rows"], json!([{ "ssl": encrypted }]), "{mode}: {said}");
     }
 
-    fn url(&self) -> String {
-        let host = self.folder.display().to_string().replace('/', "%2F");
-        format!("postgres://althing@{host}/postgres")
+    let foreign = folder.path().join("foreign.pem");
+    std::fs::write(&foreign, Certified::new("localhost").authority).unwrap();
+    let refusals = [
+        // Authorities that browsers trust have not signed it, nor has another one; or it is not its name.
+        ("localhost", "sslmode=verify-full".to_owned()),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={}", foreign.display())),
+        ("127.0.0.1", trusted),
+    ];
+    for (host, mode) in refusals {
+        let url = format!("{}?{mode}", server.address(host));
+        let config = json!({ "url": url, "tables": ["orders"] });
+        let said = Bridge::refused("sql", folder.path(), &config, &inbox);
+        assert!(said.contains("SQL-0002"), "{host} {mode}: {said}");
     }
 }
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+#[test]
+fn a_postgresql_without_tls_is_refused_where_tls_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start(folder.path(), None);
+    let inbox = Inbox::open(0);
+    let url = |mode: &str| format!("{}?sslmode={mode}", server.address("localhost"));
+    for mode in ["require", "verify-full"] {
+        let config = json!({ "url": url(mode), "tables": ["orders"] });
+        let said = Bridge::refused("sql", folder.path(), &config, &inbox);
+        assert!(said.contains("SQL-0001"), "{mode}: {said}");
     }
+    let config = json!({ "url": url("prefer"), "create": ORDERS, "tables": ["orders"] });
+    let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
+    let row = json!({ "table": "orders", "row": { "customer": "ada" } });
+    assert_eq!(bridge.task("insert", "k", row).0, 200, "it does without where it may");
 }
 
-fn programs() -> PathBuf {
-    if let Some(folder) = std::env::var_os("ALTHING_POSTGRES") {
-        return folder.into();
-    }
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    versions
-        .map(|version| version.path().join("bin"))
-        .find(|bin| bin.join("initdb").is_file())
-        .expect("PostgreSQL is not installed: run `cargo xtask peers`")
-}
+#[test]
+fn a_connection_that_fell_silent_is_left_and_the_row_is_inserted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start(folder.path(), None);
+    let way = Way::open(server.port);
+    let inbox = Inbox::open(0);
+    let url = format!("postgres://althing@127.0.0.1:{}/postgres", way.port);
+    let config = json!({ "url": url, "create": ORDERS, "tables": ["orders"] });
+    let bridge = Bridge::start("sql", folder.path(), &config, &inbox, false);
+    let row = |name: &str| json!({ "table": "orders", "row": { "customer": name } });
+    assert_eq!(bridge.task("insert", "k1", row("ada")).0, 200);
 
-fn id(which: &str) -> u32 {
-    let output = Command::new("id").arg(which).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
-}
-
-fn id_of(name: &str, which: &str) -> u32 {
-    let output = Command::new("id").args([which, name]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    way.fall_silent();
+    let (code, said) = bridge.task("insert", "k2", row("bob"));
+    assert_eq!(code, 503, "the node is to ask again: {said}");
+    assert_eq!(bridge.task("insert", "k2", row("bob")).0, 200);
+    let names = json!({ "sql": "SELECT customer FROM orders ORDER BY id" });
+    let (_, found) = bridge.task("query", "q", names);
+    let expected = json!([{ "customer": "ada" }, { "customer": "bob" }]);
+    assert_eq!(found["output"]["rows"], expected, "{found}");
 }

@@ -15,6 +15,7 @@ use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::rpc::types::{Filter, TransactionRequest};
 use alloy::sol;
 use alloy::sol_types::SolCall as _;
+use alloy::transports::http::reqwest;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use serde_json::json;
@@ -24,6 +25,9 @@ use super::{Wallet, address, amount, rejected};
 use crate::{Answer, Bridge, Outbox, Setup, Sighting, Task, Trouble};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the chain's node may be silent on one request. Its connection is then made anew: the other side may
+/// be gone without a word, and payments would be missed for as long as nobody notices.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long one task waits for its transaction to be final.
 const FINAL_WITHIN: Duration = Duration::from_secs(300);
 /// Most blocks of one look.
@@ -49,9 +53,13 @@ impl Chain {
         // One provider for the process; if there is one already it serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let rpc = setup.config.text("rpc").context("the settings name no `rpc`")?;
+        let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build();
         let provider = ProviderBuilder::new()
             .disable_recommended_fillers()
-            .connect_http(rpc.parse().context("`rpc` is no address")?)
+            .connect_reqwest(
+                client.context("setting up an HTTP client")?,
+                rpc.parse().context("`rpc` is no address")?,
+            )
             .erased();
         let signer = match setup.config.text("key") {
             Some(key) => key.parse().context("`key` is no secret key")?,

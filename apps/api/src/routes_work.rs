@@ -19,7 +19,7 @@ use crate::port::{ApplicationKey, Applications, EventFilter, Programs, RunFilter
 use crate::problem::{Kind, PROBLEM_JSON, Problem, Refusal};
 use crate::request::{ListQuery, WaitQuery, body, id, json, parse, path, query};
 use crate::server::Shared;
-use crate::viewer::{operator, viewer};
+use crate::viewer::{Viewer, ViewerHeader, operator};
 use crate::wire;
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -46,38 +46,34 @@ pub(crate) struct ApplicationsQuery {
 
 /// Applications: all public ones, and the private ones of the account that signs the request.
 #[utoipa::path(get, path = "/v1/applications", tag = "applications",
-    params(ApplicationsQuery, ("althing-viewer" = Option<String>, Header,
-        description = "Account, time and signature of who wants to see what is private.")),
+    params(ApplicationsQuery, ViewerHeader),
     responses(
         (status = 200, body = wire::Page<wire::Application>),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn applications(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     parameters: Parameters<ApplicationsQuery>,
 ) -> Answer<wire::Page<wire::Application>> {
     let ApplicationsQuery { owner, after, limit } = query(parameters)?;
     let owner = owner.map(|text| parse("owner", &text)).transpose()?;
     let cut = ListQuery { after, limit }.cut()?;
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.list(viewer, owner, cut).await?))
 }
 
 /// An application, by id or alias.
 #[utoipa::path(get, path = "/v1/applications/{application}", tag = "applications",
     params(("application" = String, Path, description = "An id, or an alias whose slash is %2F."),
-        ("althing-viewer" = Option<String>, Header,
-            description = "Account, time and signature of who wants to see what is private.")),
+        ViewerHeader),
     responses(
         (status = 200, body = wire::Application),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn application(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     application: Part,
 ) -> Answer<wire::Application> {
     let key: ApplicationKey = parse("application", &path(application)?)?;
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.application(viewer, key).await?))
 }
 
@@ -98,14 +94,13 @@ pub(crate) struct RunsQuery {
 
 /// Runs, open and ended lately.
 #[utoipa::path(get, path = "/v1/runs", tag = "applications",
-    params(RunsQuery, ("althing-viewer" = Option<String>, Header,
-        description = "Account, time and signature of who wants to see what is private.")),
+    params(RunsQuery, ViewerHeader),
     responses(
         (status = 200, body = wire::Page<wire::Run>),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn runs(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     parameters: Parameters<RunsQuery>,
 ) -> Answer<wire::Page<wire::Run>> {
     let RunsQuery { application, status, after, limit } = query(parameters)?;
@@ -114,62 +109,55 @@ pub(crate) async fn runs(
         status: status.map(|text| parse("status", &text)).transpose()?,
     };
     let cut = ListQuery { after, limit }.cut()?;
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.runs(viewer, filter, cut).await?))
 }
 
 /// A run with its steps and branches.
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "applications",
     params(("id" = wire::HashText, Path), WaitQuery,
-        ("althing-viewer" = Option<String>, Header,
-            description = "Account, time and signature of who wants to see what is private.")),
+        ViewerHeader),
     responses(
         (status = 200, body = wire::Run),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn run(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     run: Part,
     wait: Parameters<WaitQuery>,
 ) -> Answer<wire::Run> {
     let run = id(&path(run)?)?;
     let wait = query(wait)?.wait(shared.config.wait_max)?;
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.run(viewer, run, wait).await?))
 }
 
 /// What happened to a run, block by block: played again from what the ledger has kept of it.
 #[utoipa::path(get, path = "/v1/runs/{id}/history", tag = "applications",
-    params(("id" = wire::HashText, Path), ("althing-viewer" = Option<String>, Header,
-        description = "Account, time and signature of who wants to see what is private.")),
+    params(("id" = wire::HashText, Path), ViewerHeader),
     responses(
         (status = 200, body = wire::RunHistory),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn run_history(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     run: Part,
 ) -> Answer<wire::RunHistory> {
     let run = id(&path(run)?)?;
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.history(viewer, run).await?))
 }
 
 /// A run as it was after a block.
 #[utoipa::path(get, path = "/v1/runs/{id}/history/{height}", tag = "applications",
-    params(("id" = wire::HashText, Path), ("height" = u64, Path), ("althing-viewer" = Option<String>,
-        Header, description = "Account, time and signature of who wants to see what is private.")),
+    params(("id" = wire::HashText, Path), ("height" = u64, Path), ViewerHeader),
     responses(
         (status = 200, body = wire::Run),
         (status = "default", body = Problem, content_type = PROBLEM_JSON)))]
 pub(crate) async fn run_at(
     State(shared): Node,
-    headers: HeaderMap,
+    Viewer(viewer): Viewer,
     parts: Parts,
 ) -> Answer<wire::Run> {
     let (run, height) = path(parts)?;
     let (run, height) = (id(&run)?, Height(parse("height", &height)?));
-    let viewer = viewer(&shared, &headers).await?;
     Ok(Json(told(&shared)?.run_at(viewer, run, height).await?))
 }
 

@@ -7,8 +7,13 @@
 //! - Invariant: a request without the header is anybody's; one with a header that is not good is
 //!   refused, not taken for anybody's.
 
+use std::sync::Arc;
+
 use althing_types::{Address, RecoverableSignature, TimeMs};
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use utoipa::IntoParams;
 
 use crate::port::Viewing;
 use crate::problem::{Kind, Refusal};
@@ -35,6 +40,31 @@ pub(crate) async fn viewer(
         Kind::NotAllowed.because(format!("`{HEADER}`: account, time and signature are expected"))
     })?;
     Ok(Some(shared.node.viewer(signed).await?))
+}
+
+/// Who asks, where anybody may: the account that has signed the request, if one has.
+#[derive(Debug)]
+pub(crate) struct Viewer(pub(crate) Option<Address>);
+
+impl FromRequestParts<Arc<Shared>> for Viewer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Self::Rejection> {
+        viewer(shared, &parts.headers).await.map(Self)
+    }
+}
+
+/// What the description says of [`Viewer`].
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is described, and read by `Viewer`")]
+pub(crate) struct ViewerHeader {
+    /// Account, time and signature of who wants to see what is private.
+    #[param(rename = "althing-viewer")]
+    viewer: Option<String>,
 }
 
 /// Refuses everybody but the node's own account.

@@ -15,6 +15,7 @@ runtime: native
 tasks:
   note:
     verification: none
+    price: 0.001
     limits: { time_ms: 500 }
     inputs: { text: string }
     statuses: { noted: { text: string } }

@@ -13,10 +13,14 @@
 //! | no payload is on the ledger | every block, every written value |
 //! | what was acknowledged stays, everything comes to an end | at the end ([`crate::verdict`]) |
 //!
-//! What must hold of events is in [`events`], what of runs and their money in [`runs`].
+//! What must hold of answers is in [`answers`], of events in [`events`], of runs and their money in [`runs`], of
+//! what they wait for in [`waits`].
 
+mod answers;
 mod events;
 mod runs;
+mod spoiled;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +34,7 @@ use althing_types::{
     beacon_input,
 };
 
+use crate::defect::Defect;
 use crate::outside::Technology;
 use crate::setting::{self, CHAIN, MARKER};
 use crate::shop::Deployment;
@@ -65,9 +70,10 @@ pub(crate) struct Input {
 }
 
 /// The edges that the ledger documents, by name of phase; `-` is before the call.
-const EDGES: [(&str, &str); 17] = [
+const EDGES: [(&str, &str); 18] = [
     ("-", "Created"),
     ("-", "Working"),
+    ("-", "Settled"),
     ("Created", "Created"),
     ("Created", "Working"),
     ("Created", "Settled"),
@@ -116,6 +122,8 @@ pub(crate) struct World {
     pub(crate) deployments: Vec<Deployment>,
     /// What has effects outside.
     pub(crate) technology: Technology,
+    /// The mistake that the ledger is to seem to have.
+    pub(crate) defect: Option<Defect>,
 }
 
 /// Sees every commit of the honest nodes.
@@ -142,11 +150,14 @@ pub(crate) struct Auditor {
     pub(crate) edges: BTreeMap<(&'static str, &'static str), u64>,
     pub(crate) steps: BTreeMap<&'static str, u64>,
     pub(crate) fines: BTreeMap<&'static str, u64>,
+    /// What proposers answered in their own blocks.
+    pub(crate) answers: BTreeMap<&'static str, u64>,
     pub(crate) convicted: Vec<Address>,
     pub(crate) events: Events,
     pub(crate) runs: Runs,
     /// Events that became valid in the block that is looked at.
     fresh_events: Vec<Hash>,
+    defect: Option<Defect>,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -160,7 +171,7 @@ impl Auditor {
         well_from_us: u64,
         world: World,
     ) -> Self {
-        let World { forgers, nodes, deployments, technology } = world;
+        let World { forgers, nodes, deployments, technology, defect } = world;
         let writes = althing_ledger::genesis_writes(genesis, &Simulated).expect("a sound genesis");
         let (mut state, mut tree) = (MemoryState::default(), Tree::default());
         state.apply(&writes);
@@ -182,10 +193,12 @@ impl Auditor {
             edges: BTreeMap::new(),
             steps: BTreeMap::new(),
             fines: BTreeMap::new(),
+            answers: BTreeMap::new(),
             convicted: Vec::new(),
             events: Events::new(forgers, nodes),
             runs: Runs::new(deployments, technology),
             fresh_events: Vec::new(),
+            defect,
             violations: Vec::new(),
         }
     }
@@ -248,7 +261,12 @@ impl Auditor {
         }
         self.chain.insert(height, (id, block.header.state_root));
         match self.execute(block) {
-            Ok(executed) => self.first(block, &executed, now_us, &output),
+            Ok(mut executed) => {
+                if let Some(defect) = self.defect {
+                    self.spoil(defect, &mut executed);
+                }
+                self.first(block, &executed, now_us, &output);
+            }
             Err(what) => self.violated("the state is what the blocks make it", now_us, what),
         }
     }
@@ -292,7 +310,7 @@ impl Auditor {
         self.state.apply(&executed.writes);
         self.tree.update_writes(&executed.writes);
         let roots = (self.tree.root(), executed.receipts_root);
-        if roots != (header.state_root, header.receipts_root) {
+        if self.defect.is_none() && roots != (header.state_root, header.receipts_root) {
             let what = format!("height {} has other roots", header.height);
             self.violated("the state is what the blocks make it", now_us, what);
         }
@@ -323,6 +341,7 @@ impl Auditor {
                 self.fined(execution, node, *offence, now_us);
             }
         }
+        self.block_of_answers(block, executed);
         self.block_of_events(block, executed, now_us);
         self.block_of_runs(block, executed, now_us);
         if header.height.0.is_multiple_of(AUDIT_EVERY) {
@@ -390,7 +409,7 @@ impl Auditor {
         let from = self.open.remove(&id).map_or("-", |before| phase_name(before.phase));
         self.edge(from, "Settled", &id, now_us);
         if let Some(Conclusion::Accepted(outcome)) = &execution.conclusion
-            && execution.checkers > 0
+            && self.is_judged(&execution)
             && let Some(Input { task, bytes }) = self.inputs.get(&execution.input.hash)
         {
             let blob = match outcome {
@@ -403,6 +422,7 @@ impl Auditor {
             }
         }
         self.step_settled(&execution, now_us, output);
+        self.output_is_there(&execution, now_us, output);
         if self.settled.insert(id, execution).is_some() {
             self.violated("executions move forward", now_us, format!("{id} is settled twice"));
         }

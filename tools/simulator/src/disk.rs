@@ -9,10 +9,10 @@
 //! - [`Disk::store`] is the chain's store. Its commits are atomic, as those of the real store, which
 //!   was tested under power losses of its own; it can fail, acknowledge nothing, and rot.
 //! - [`Disk::journal`], [`Disk::observations`] and [`Disk::blobs`] are the worker's: durable when a call
-//!   returns; the first can fail.
+//!   returns, but for outputs that are flushed with their block; the first and the last can fail.
 //! - Invariant: what was synced survives everything but rot and [`Disk::new`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +23,7 @@ use althing_replica::{FailedWrite, MemoryStore};
 use althing_types::{BlobRef, EndpointId, Hash, Observe};
 use althing_work::Record;
 use althing_work::observing::occurrence;
-use althing_work::port::{Blobs, BoxFuture, Journal, PortError};
+use althing_work::port::{Blobs, BoxFuture, Journal, PortError, Produced};
 use althing_work::simulated::MemoryJournal;
 
 use crate::random::Random;
@@ -237,6 +237,12 @@ struct Files {
     idle: BTreeMap<Hash, u64>,
     /// What the node has let go of: gone for it, and still known to whoever watches.
     gone: BTreeMap<Hash, Vec<u8>>,
+    /// What a power loss may take.
+    unflushed: BTreeSet<Hash>,
+    /// Blocks with answers until one cannot be flushed.
+    failing_in: Option<u64>,
+    /// Flushes are acknowledged, and nothing is made durable.
+    lies: bool,
 }
 
 impl LocalBlobs {
@@ -250,7 +256,7 @@ impl LocalBlobs {
     /// Lets go of what nobody has needed or brought again for as long as `keep_us`, as the node does.
     pub fn sweep(&self, now_us: u64, keep_us: u64, is_needed: &dyn Fn(&Hash) -> bool) {
         let mut files = lock(&self.0);
-        let Files { here, idle, gone } = &mut *files;
+        let Files { here, idle, gone, .. } = &mut *files;
         idle.retain(|hash, _| !is_needed(hash));
         for hash in here.keys().filter(|hash| !is_needed(hash)) {
             idle.entry(*hash).or_insert(now_us);
@@ -258,6 +264,55 @@ impl LocalBlobs {
         let over = idle.extract_if(.., |_, since| now_us.saturating_sub(*since) > keep_us);
         let over: Vec<Hash> = over.map(|(hash, _)| hash).collect();
         gone.extend(over.into_iter().filter_map(|hash| here.remove_entry(&hash)));
+    }
+
+    /// Lets the power fail while the `n`-th block from now is open that the node has answered in, counted
+    /// from one.
+    pub fn fail_block(&self, n: u64) {
+        lock(&self.0).failing_in = Some(n);
+    }
+
+    /// From now on flushes are acknowledged, and nothing is made durable.
+    pub fn lie(&self) {
+        lock(&self.0).lies = true;
+    }
+
+    /// Makes outputs durable before a block goes out; `answered` if the block has answers of this node.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if that is to fail now.
+    pub fn flush_block(&self, answered: bool) -> Result<(), PortError> {
+        let mut files = lock(&self.0);
+        if let Some(left) = files.failing_in.filter(|_| answered) {
+            files.failing_in = (left > 1).then(|| left - 1);
+            if left <= 1 {
+                let source = "an injected failure".into();
+                return Err(PortError { operation: "flushing outputs", source });
+            }
+        }
+        if !files.lies {
+            files.unflushed.clear();
+        }
+        Ok(())
+    }
+
+    /// The power is lost: what was not flushed is there or not, each by chance.
+    fn lose_power(&self, random: &mut Random) -> u64 {
+        let mut files = lock(&self.0);
+        let Files { here, idle, unflushed, failing_in, .. } = &mut *files;
+        let lost: Vec<Hash> = unflushed.iter().copied().filter(|_| random.chance(500)).collect();
+        for hash in &lost {
+            here.remove(hash);
+            idle.remove(hash);
+        }
+        unflushed.clear();
+        *failing_in = None;
+        lost.len() as u64
+    }
+
+    fn mend(&self) {
+        lock(&self.0).failing_in = None;
     }
 
     /// How many files the node has let go of.
@@ -277,8 +332,25 @@ impl Blobs for LocalBlobs {
         let hash = BlobRef::of(bytes).hash;
         let mut files = lock(&self.0);
         files.idle.remove(&hash);
+        files.unflushed.remove(&hash);
         files.here.insert(hash, bytes.to_vec());
         Ok(())
+    }
+
+    fn keep_outputs_unflushed(&self, outputs: &[Produced<'_>]) -> Result<(), PortError> {
+        let mut files = lock(&self.0);
+        for output in outputs {
+            let hash = BlobRef::of(output.bytes).hash;
+            files.idle.remove(&hash);
+            if files.here.insert(hash, output.bytes.to_vec()).is_none() {
+                files.unflushed.insert(hash);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), PortError> {
+        self.flush_block(false)
     }
 
     /// Fetching is the simulated network's: this one asks nobody.
@@ -341,13 +413,14 @@ impl Disk {
         let lost = self.log.lose_power(random);
         self.store = Arc::new(self.store.lose_power());
         self.journal.mend();
-        lost
+        lost + self.blobs.lose_power(random)
     }
 
     /// Whatever was going to fail does not.
     pub fn mend(&self) {
         lock(&self.log.0).fail_at = None;
         self.journal.mend();
+        self.blobs.mend();
         self.store.fail_write(u64::MAX, FailedWrite::Lost);
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Question {
 pub(crate) enum Event {
     /// A frame arrives.
     Frame { to: usize, from: EndpointId, lane: Lane, payload: Bytes },
+    /// A block is built, and this goes out.
+    Send { node: usize, life: u32, lane: Lane, payload: Bytes },
     /// A question arrives; `number` is the asker's.
     Question { to: usize, from: usize, life: u32, number: u64, question: Question },
     /// An answer arrives, or the asker has waited long enough.

@@ -17,6 +17,7 @@
 
 mod auditor;
 pub mod conduct;
+pub mod defect;
 pub mod disk;
 mod event;
 mod fetch;

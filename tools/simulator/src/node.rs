@@ -9,11 +9,13 @@
 //! What the node program does around these parts (passing transactions on, looking for work, offering
 //! a service) is done here in the same way, over the simulated network.
 
+mod bench;
+mod chain;
+mod clock;
 mod worker;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use althing_consensus_malachite::stepped::{Effect, Input, Stepped};
@@ -21,15 +23,20 @@ use althing_ledger::{OfferStatus, ValidatorStatus, query};
 use althing_network::Lane;
 use althing_replica::application::Fault;
 use althing_replica::{
-    Committed, Config, NotAdmitted, OpenError, Ports, Reader, Refusal, Replica, SubmitError,
+    Committed, Config, NotAdmitted, OpenError, Ports, Reader, Replica, SubmitError,
 };
 use althing_types::{
-    Address, Amount, Bond, Eip712, EndpointId, Genesis, Hash, Observe, Offer, Operation, Resume,
-    TimeMs, Unbond, Unjail,
+    Address, Amount, BlobRef, Bond, Eip712, EndpointId, Genesis, Hash, Observe, Offer, Operation,
+    Resume, TimeMs, Unbond, Unjail,
 };
+pub(crate) use bench::Openings;
+use bench::{Bench, Known as _, Left};
 use borsh::BorshDeserialize as _;
 use bytes::Bytes;
-pub(crate) use worker::{FILE_QUESTION, Posted, Worker};
+use chain::{Chain, lock};
+pub(crate) use clock::{Clock, Time};
+use worker::Worker;
+pub(crate) use worker::{FILE_QUESTION, Posted};
 
 use crate::conduct;
 use crate::disk::{Disk, LogFile};
@@ -37,7 +44,7 @@ use crate::event::Question;
 use crate::outside::{Program, Technology};
 use crate::random::Random;
 use crate::scenario::Part;
-use crate::setting::{self, CHAIN, START_MS, endpoint, node_key};
+use crate::setting::{self, CHAIN, endpoint, node_key};
 use crate::signatures::{Signer, Simulated};
 
 /// How often time passes for a node, in microseconds.
@@ -60,6 +67,8 @@ const OWN_MAX: usize = 1_000;
 pub(crate) enum Deed {
     /// Sends a frame to everybody.
     Broadcast(Lane, Bytes),
+    /// The same after this long, in microseconds.
+    Send(u64, Lane, Bytes),
     /// Wants its consensus woken.
     Alarm(u64, Duration),
     /// Asks another node.
@@ -74,46 +83,6 @@ pub(crate) enum Deed {
     Look(u64),
     /// Asks for a file again after this long, in microseconds.
     Fetch(u64, u64),
-}
-
-/// Virtual time, shared with the nodes' clocks.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Time(Arc<AtomicU64>);
-
-impl Time {
-    pub(crate) fn set(&self, now_us: u64) {
-        self.0.store(now_us, Ordering::Relaxed);
-    }
-
-    pub(crate) fn us(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_micros(self.us())
-    }
-}
-
-/// A node's own idea of the time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Clock {
-    time: Time,
-    wrong_by_ms: Arc<AtomicI64>,
-}
-
-impl Clock {
-    pub(crate) fn step(&self, by_ms: i64) {
-        self.wrong_by_ms.fetch_add(by_ms, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_right(&self) {
-        self.wrong_by_ms.store(0, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> TimeMs {
-        let right = START_MS + 1_000 + self.time.us() / 1_000;
-        TimeMs(right.saturating_add_signed(self.wrong_by_ms.load(Ordering::Relaxed)))
-    }
 }
 
 /// Why a node is not running.
@@ -177,11 +146,13 @@ pub(crate) struct Setup {
     pub(crate) technology: Technology,
     pub(crate) answers_lost_per_mille: u32,
     pub(crate) part_bytes: usize,
+    /// Counts what becomes of open blocks.
+    pub(crate) openings: Openings,
 }
 
 impl Node {
     pub(crate) fn new(key: usize, part: Part, setup: Setup) -> Self {
-        let clock = Clock { time: setup.time.clone(), wrong_by_ms: Arc::default() };
+        let clock = Clock::new(setup.time.clone());
         let disk = Disk::new();
         Self { key, part, disk, clock, life: 0, running: None, is_gone: false, setup }
     }
@@ -198,6 +169,7 @@ impl Node {
         deeds: &mut Vec<Deed>,
     ) -> Result<(), Failure> {
         self.life += 1;
+        self.clock.close();
         let mut running = Running::open(self, genesis, seed)?;
         running.begin(deeds).map_err(Failure::Fault)?;
         self.running = Some(running);
@@ -210,10 +182,11 @@ impl Node {
 pub(crate) struct Running {
     key: usize,
     clock: Clock,
-    engine: Stepped<Replica, LogFile>,
+    engine: Stepped<Chain, LogFile>,
+    chain: Chain,
     reader: Reader,
     commits: Arc<Mutex<VecDeque<Committed>>>,
-    worker: Worker,
+    bench: Arc<Bench>,
     /// Transactions that were first handed to this node.
     own: VecDeque<(Hash, Bytes)>,
     to_pass_on: Vec<Bytes>,
@@ -243,7 +216,7 @@ impl Running {
         let commits = Arc::<Mutex<VecDeque<Committed>>>::default();
         let heard = Arc::clone(&commits);
         replica.on_commit(Box::new(move |committed| {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).push_back(committed);
+            lock(&heard).push_back(committed);
         }));
         let reader = replica.reader();
         let conduct = conduct::of(node.part.work, seed ^ node.key as u64, node.address());
@@ -253,9 +226,13 @@ impl Running {
         let program = Program::new(technology, Random::new(chance).fork(), lost_per_mille);
         let worker = Worker::start(node, &reader, conduct, signer.clone(), program)
             .map_err(|error| Failure::Fault(Fault::new("doing the node's work", error)))?;
+        let chain = Chain::new(replica);
+        let openings = node.setup.openings.clone();
+        let files = Arc::clone(&node.disk.blobs);
+        let bench = Bench::open(&chain, worker, node.clock.clone(), files, openings);
         let engine = Stepped::open(
             setting::consensus(),
-            replica,
+            chain.clone(),
             node.disk.log.clone(),
             Arc::new(signer),
             Arc::new(Simulated),
@@ -264,9 +241,10 @@ impl Running {
             key: node.key,
             clock: node.clock.clone(),
             engine: engine.map_err(Failure::Fault)?.with_part_bytes(node.setup.part_bytes),
+            chain,
             reader,
             commits,
-            worker,
+            bench,
             own: VecDeque::new(),
             to_pass_on: Vec::new(),
             work: false,
@@ -279,11 +257,31 @@ impl Running {
     }
 
     fn begin(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
-        let mut effects = Vec::new();
-        self.engine.start(self.clock.time.duration(), &mut effects)?;
-        carry_out(effects, deeds);
-        self.worker.begin(&self.reader, self.clock.time.us(), deeds)?;
+        self.drive(deeds, |engine, now, effects| engine.start(now, effects))?;
+        self.bench.worker().begin(&self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
+    }
+
+    /// Lets consensus do something. If it proposes a block, all that follows leaves the node once the
+    /// block is built; what the worker said in it was said all the same if the block is never ready.
+    fn drive(
+        &mut self,
+        deeds: &mut Vec<Deed>,
+        go: impl FnOnce(&mut Stepped<Chain, LogFile>, Duration, &mut Vec<Effect>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut effects = Vec::new();
+        let gone = go(&mut self.engine, self.clock.time.duration(), &mut effects);
+        let open_us = self.clock.close();
+        let Left { deeds: left, said, .. } = self.bench.take_left();
+        deeds.extend(left);
+        for (taken, bytes) in said {
+            self.own.extend(taken.map(|hash| (hash, bytes.clone())));
+            self.to_pass_on.push(bytes);
+        }
+        self.pass_on(deeds);
+        gone?;
+        carry_out(effects, open_us, deeds);
+        Ok(())
     }
 
     pub(crate) const fn reader(&self) -> &Reader {
@@ -299,17 +297,15 @@ impl Running {
         self.engine.standing()
     }
 
-    /// The worker, for questions of others.
-    pub(crate) const fn worker(&self) -> &Worker {
-        &self.worker
+    /// A file of this node, for another.
+    pub(crate) fn file(&self, blob: &BlobRef) -> Option<Bytes> {
+        self.bench.worker().local(blob)
     }
 
     // What happens to it.
 
     pub(crate) fn engine(&mut self, input: Input, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
-        let mut effects = Vec::new();
-        self.engine.step(self.clock.time.duration(), input, &mut effects)?;
-        carry_out(effects, deeds);
+        self.drive(deeds, |engine, now, effects| engine.step(now, input, effects))?;
         self.settle(deeds)
     }
 
@@ -322,17 +318,17 @@ impl Running {
         input: althing_work::Input,
         deeds: &mut Vec<Deed>,
     ) -> Result<(), Fault> {
-        self.worker.step(input, &self.reader, self.clock.time.us(), deeds)?;
+        self.bench.worker().step(input, &self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
     }
 
     pub(crate) fn keep(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
-        self.worker.write(&self.reader, self.clock.time.us(), deeds)?;
+        self.bench.worker().write(&self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
     }
 
     pub(crate) fn note(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
-        self.worker.note(self.clock.time.us())?;
+        self.bench.worker().note(self.clock.time.us())?;
         self.settle(deeds)
     }
 
@@ -343,12 +339,12 @@ impl Running {
         data: Vec<u8>,
         deeds: &mut Vec<Deed>,
     ) -> Result<Posted, Fault> {
-        self.worker.observe(observe, data, &self.reader, deeds)
+        self.bench.worker().observe(observe, data, &self.reader, deeds)
     }
 
     /// Observations that became durable since somebody looked.
     pub(crate) fn take_acknowledged(&mut self) -> Vec<Hash> {
-        std::mem::take(&mut self.worker.acknowledged)
+        std::mem::take(&mut self.bench.worker().acknowledged)
     }
 
     pub(crate) fn fetched(
@@ -357,7 +353,7 @@ impl Running {
         body: Option<Option<Bytes>>,
         deeds: &mut Vec<Deed>,
     ) -> Result<(), Fault> {
-        self.worker.fetched(number, body, &self.reader, self.clock.time.us(), deeds)?;
+        self.bench.worker().fetched(number, body, &self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
     }
 
@@ -373,7 +369,7 @@ impl Running {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             let Some((transaction, rest)) = payload.split_at_checked(length) else { break };
             payload = rest;
-            match self.engine.application_mut().submit(transaction) {
+            match self.chain.lock().submit(transaction) {
                 Ok(_) | Err(SubmitError::NotAdmitted(_)) => {}
                 Err(SubmitError::Fault(fault)) => return Err(fault),
             }
@@ -393,7 +389,8 @@ impl Running {
     }
 
     fn admit_own(&mut self, bytes: Vec<u8>) -> Result<Result<Hash, NotAdmitted>, Fault> {
-        let hash = match self.engine.application_mut().submit(&bytes) {
+        let submitted = self.chain.lock().submit(&bytes);
+        let hash = match submitted {
             Ok(hash) => hash,
             Err(SubmitError::NotAdmitted(refused)) => return Ok(Err(refused)),
             Err(SubmitError::Fault(fault)) => return Err(fault),
@@ -410,8 +407,8 @@ impl Running {
     pub(crate) fn tick(&mut self, deeds: &mut Vec<Deed>) -> Result<(), Fault> {
         self.ticks += 1;
         if self.ticks.is_multiple_of(PASS_ON_TICKS) {
-            let mempool = self.engine.application().mempool();
-            self.own.retain(|(hash, _)| mempool.find(hash).is_some());
+            let replica = self.chain.lock();
+            self.own.retain(|(hash, _)| replica.mempool().find(hash).is_some());
             self.to_pass_on.extend(self.own.iter().map(|(_, bytes)| bytes.clone()));
         }
         if self.ticks.is_multiple_of(CARE_TICKS) {
@@ -420,17 +417,17 @@ impl Running {
         if self.ticks.is_multiple_of(SWEEP_TICKS) {
             let needed = althing_work::in_use(&self.reader.view())
                 .map_err(|fault| Fault::new("reading the state", fault))?;
-            self.worker.sweep(self.clock.time.us(), KEEP_US, needed);
+            self.bench.worker().sweep(self.clock.time.us(), KEEP_US, needed);
         }
-        self.worker.tick_observations(self.clock.time.us());
+        self.bench.worker().tick_observations(self.clock.time.us());
         let input = althing_work::Input::Tick;
-        self.worker.step(input, &self.reader, self.clock.time.us(), deeds)?;
+        self.bench.worker().step(input, &self.reader, self.clock.time.us(), deeds)?;
         self.settle(deeds)
     }
 
     /// What a node's owner does: offers the service, and returns it to office.
     fn care(&mut self) -> Result<(), Fault> {
-        if !self.worker.is_idle() {
+        if !self.bench.worker().is_idle() {
             return Ok(());
         }
         let untrusted = |fault| Fault::new("reading the state", fault);
@@ -467,7 +464,7 @@ impl Running {
         let stake = self.change_stake(bonded);
         let now_us = self.clock.time.us();
         for operation in operations.into_iter().chain(unjail).chain(stake) {
-            self.worker.ask(operation, now_us);
+            self.bench.worker().ask(operation, now_us);
         }
         Ok(())
     }
@@ -502,18 +499,20 @@ impl Running {
         loop {
             while let Some(committed) = self.next_commit() {
                 let now_us = self.clock.time.us();
-                self.worker.hear(&committed, &self.reader, now_us, deeds)?;
+                self.bench.worker().hear(&committed, &self.reader, now_us, deeds)?;
                 self.committed.push(committed);
             }
-            for evidence in self.engine.application_mut().take_evidence() {
-                self.worker.ask(Operation::Evidence(evidence), self.clock.time.us());
+            let evidence = self.chain.lock().take_evidence();
+            for evidence in evidence {
+                self.bench.worker().ask(Operation::Evidence(evidence), self.clock.time.us());
             }
-            for signed in self.worker.outgoing(self.clock.time.us()) {
+            let outgoing = self.bench.worker().outgoing(self.clock.time.us());
+            for signed in outgoing {
                 match self.admit_own(signed.encode())? {
                     Ok(_) => {}
-                    Err(NotAdmitted::Refused(
-                        Refusal::Duplicate | Refusal::Stale { .. } | Refusal::NonceTaken { .. },
-                    )) => self.to_pass_on.push(signed.encode().into()),
+                    Err(refused) if refused.is_known_elsewhere() => {
+                        self.to_pass_on.push(signed.encode().into());
+                    }
                     Err(_) => {} // sent again later
                 }
             }
@@ -525,7 +524,7 @@ impl Running {
     }
 
     fn next_commit(&self) -> Option<Committed> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        lock(&self.commits).pop_front()
     }
 
     fn pass_on(&mut self, deeds: &mut Vec<Deed>) {
@@ -538,7 +537,7 @@ impl Running {
 
     /// Tells consensus whether the next block is worth making; true if that changed.
     fn look_for_work(&mut self, deeds: &mut Vec<Deed>) -> Result<bool, Fault> {
-        let (next, now) = (self.engine.application().next()?, self.clock.now());
+        let (next, now) = (self.chain.lock().next()?, self.clock.now());
         let work = next.is_worth_making(now);
         // What is due later than a tick is found by one.
         if let Some(due) = next.due.filter(|due| !work && self.look != Some(*due)) {
@@ -552,17 +551,16 @@ impl Running {
             return Ok(false);
         }
         self.work = work;
-        let mut effects = Vec::new();
-        self.engine.step(self.clock.time.duration(), Input::Work(work), &mut effects)?;
-        carry_out(effects, deeds);
+        self.drive(deeds, |engine, now, effects| engine.step(now, Input::Work(work), effects))?;
         Ok(true)
     }
 }
 
-fn carry_out(effects: Vec<Effect>, deeds: &mut Vec<Deed>) {
+fn carry_out(effects: Vec<Effect>, open_us: u64, deeds: &mut Vec<Deed>) {
     deeds.extend(effects.into_iter().map(|effect| match effect {
-        Effect::Broadcast(lane, payload) => Deed::Broadcast(lane, payload),
-        Effect::Wake { alarm, after } => Deed::Alarm(alarm, after),
+        Effect::Broadcast(lane, payload) if open_us == 0 => Deed::Broadcast(lane, payload),
+        Effect::Broadcast(lane, payload) => Deed::Send(open_us, lane, payload),
+        Effect::Wake { alarm, after } => Deed::Alarm(alarm, after + Duration::from_micros(open_us)),
         Effect::Ask { peer, number, body } => Deed::Ask(peer, number, Question::Blocks(body)),
     }));
 }

@@ -24,6 +24,11 @@ use serde_json::Value as Json;
 use crate::random::Random;
 use crate::shop;
 
+/// What holds of requests.
+const ONCE: &str = "one request has one key and one effect";
+/// What holds of their time.
+const DECIDED: &str = "nothing is done outside before a block asks for it";
+
 /// How long a program takes, in microseconds.
 const TASK_US: u64 = 8_000;
 
@@ -45,7 +50,7 @@ struct State {
     news: Vec<Deed>,
     repeated: u64,
     lost: u64,
-    conflicts: Vec<String>,
+    conflicts: Vec<(&'static str, String)>,
 }
 
 /// One technology that all programs ask.
@@ -67,8 +72,8 @@ impl Technology {
         std::mem::take(&mut self.state().news)
     }
 
-    /// Requests that no honest worker makes, since somebody looked.
-    pub(crate) fn take_conflicts(&self) -> Vec<String> {
+    /// Requests that no honest worker makes, since somebody looked, with the claim that each breaks.
+    pub(crate) fn take_conflicts(&self) -> Vec<(&'static str, String)> {
         std::mem::take(&mut self.state().conflicts)
     }
 
@@ -86,7 +91,7 @@ impl Technology {
             state.repeated += 1;
             if deed.input != input || deed.task != *task {
                 let what = format!("{task} {input} under the key of {} {}", deed.task, deed.input);
-                state.conflicts.push(what);
+                state.conflicts.push((ONCE, what));
             }
             return Some(deed);
         }
@@ -96,7 +101,7 @@ impl Technology {
         let request = (task.clone(), deed.input.to_string());
         if let Some(other) = state.requests.insert(request, *key) {
             let what = format!("{task} {} under {key} and before under {other}", deed.input);
-            state.conflicts.push(what);
+            state.conflicts.push((ONCE, what));
         }
         state.done.insert(*key, deed.clone());
         state.news.push(deed.clone());
@@ -116,6 +121,12 @@ pub(crate) struct Program {
 impl Program {
     pub(crate) const fn new(technology: Technology, random: Random, lost_per_mille: u32) -> Self {
         Self { technology, random: Mutex::new(random), lost_per_mille }
+    }
+
+    /// Its worker asks for what no block has asked for yet.
+    pub(crate) fn asked_too_early(&self, execution: &Hash) {
+        let what = format!("{execution} is not on the ledger, and was asked for");
+        self.technology.state().conflicts.push((DECIDED, what));
     }
 
     fn is_lost(&self) -> bool {

@@ -56,6 +56,8 @@ pub struct Statistics {
     pub run_edges: BTreeMap<(&'static str, &'static str), u64>,
     /// What programs did outside.
     pub outside: Counts,
+    /// What became of blocks that were open for their proposers' answers.
+    pub open_blocks: Counts,
     /// Dishonest nodes by part.
     pub parts: BTreeMap<String, u64>,
     /// Convicted validators.
@@ -87,6 +89,7 @@ impl Statistics {
         self.event_fines.clone_from(&auditor.events.fines);
         self.observations_refused.clone_from(&auditor.events.refused);
         self.captures = auditor.events.captures;
+        add(&mut self.open_blocks, &auditor.answers);
         self.run_steps.clone_from(&auditor.runs.steps);
         self.run_ends.clone_from(&auditor.runs.results);
         self.run_edges.clone_from(&auditor.runs.edges);
@@ -136,6 +139,7 @@ impl Statistics {
         add(&mut self.run_ends, &other.run_ends);
         add(&mut self.run_edges, &other.run_edges);
         add(&mut self.outside, &other.outside);
+        add(&mut self.open_blocks, &other.open_blocks);
         add(&mut self.faults, &other.faults);
         add(&mut self.misdeeds, &other.misdeeds);
         add(&mut self.frames, &other.frames);
@@ -178,6 +182,7 @@ impl Statistics {
             ("What happened to runs", &self.run_steps),
             ("Ends of runs", &self.run_ends),
             ("What programs did outside", &self.outside),
+            ("Blocks that were open for answers", &self.open_blocks),
         ];
         for (title, counts) in tables.iter().filter(|(_, counts)| !counts.is_empty()) {
             write!(all, "\n**{title}**\n\n{head}").expect("writing to memory cannot fail");

@@ -8,6 +8,7 @@ use std::fmt;
 
 use althing_replica::context::PART_BYTES;
 
+use crate::defect::Defect;
 use crate::random::Random;
 
 /// How a node goes about its work.
@@ -162,6 +163,20 @@ pub enum Kind {
         /// Which write from now, counted from one.
         write: u64,
     },
+    /// The power of a node fails while a block of its own is open: it has said its answers, and the block
+    /// is not kept.
+    BlockFails {
+        /// The node.
+        node: usize,
+        /// Which block with answers from now, counted from one.
+        block: u64,
+    },
+    /// A node's disk acknowledges flushes of outputs, and forgets them when the power is lost: what no node
+    /// can bear. Its node counts as sound, so that it is seen to be caught.
+    OutputsLie {
+        /// The node.
+        node: usize,
+    },
     /// A bit of a node's consensus log turns while it is off.
     LogRots {
         /// The node.
@@ -203,6 +218,8 @@ impl Kind {
             Self::StoreFails { .. } => "failed store write",
             Self::LogFails { .. } => "failed log sync",
             Self::JournalFails { .. } => "failed journal write",
+            Self::BlockFails { .. } => "power loss in an open block",
+            Self::OutputsLie { .. } => "a disk that forgets outputs that it acknowledged",
             Self::LogRots { .. } => "bit flip in the log",
             Self::LogLies { .. } => "a log that forgets what it acknowledged",
             Self::StateRots { .. } => "bit flip in the state",
@@ -249,6 +266,8 @@ pub struct Scenario {
     pub answers_lost_per_mille: u32,
     /// Length of the pieces of a block's body, in bytes.
     pub part_bytes: usize,
+    /// A mistake that the ledger is to seem to have.
+    pub defect: Option<Defect>,
 }
 
 impl Scenario {
@@ -269,6 +288,7 @@ impl Scenario {
             step_checkers: u16::try_from(nodes.saturating_sub(1).min(2)).unwrap_or(0),
             answers_lost_per_mille: 0,
             part_bytes: PART_BYTES,
+            defect: None,
         }
     }
 
@@ -318,7 +338,24 @@ impl Scenario {
         scenario.set_checkers();
         scenario.misfortunes(&mut random, &broken);
         scenario.outside(&mut Random::new(!seed).fork());
+        scenario.open_blocks(&mut Random::new(seed.rotate_left(32)).fork());
         scenario
+    }
+
+    /// Honest nodes lose their power in the middle of blocks of theirs.
+    fn open_blocks(&mut self, random: &mut Random) {
+        if !random.chance(500) {
+            return;
+        }
+        let honest = |node: &usize| self.parts.get(*node).is_some_and(|part| part.is_honest());
+        let honest: Vec<usize> = (0..self.parts.len()).filter(honest).collect();
+        for _ in 0..random.between(2, 8) {
+            let at_ms = random.between(6_000, self.heal_ms - 5_000);
+            let Some(node) = random.pick(&honest).copied() else { return };
+            let kind = Kind::BlockFails { node, block: random.between(1, 3) };
+            self.faults.push(Fault { at_ms, kind });
+        }
+        self.faults.sort_unstable();
     }
 
     /// What the applications meet: emitters of several kinds, programs that do not answer.
@@ -515,6 +552,9 @@ impl fmt::Display for Scenario {
         )?;
         for (node, part) in self.parts.iter().enumerate().filter(|(_, part)| !part.is_honest()) {
             writeln!(f, "  node {node}: {part}")?;
+        }
+        if let Some(defect) = self.defect {
+            writeln!(f, "  a ledger with a mistake: {defect:?}")?;
         }
         for Fault { at_ms, kind } in &self.faults {
             writeln!(f, "  {:>8.3} s  {kind:?}", *at_ms as f64 / 1e3)?;

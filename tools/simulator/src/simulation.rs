@@ -18,7 +18,7 @@ use crate::auditor::{Auditor, World};
 use crate::event::{Event, Question, Queue};
 use crate::fetch::ANSWER_US_MAX;
 use crate::links::Links;
-use crate::node::{Deed, FILE_QUESTION, Failure, Node, Setup, TICK_US, Time};
+use crate::node::{Deed, FILE_QUESTION, Failure, Node, Openings, Setup, TICK_US, Time};
 use crate::occurrences::Occurrences;
 use crate::outside::Technology;
 use crate::random::Random;
@@ -52,6 +52,7 @@ pub struct Simulation {
     /// What happens outside.
     occurrences: Occurrences,
     technology: Technology,
+    openings: Openings,
     /// The chance of what happens outside.
     fate: Random,
     /// Which node has acknowledged which occurrence.
@@ -77,7 +78,9 @@ impl Simulation {
             technology: technology.clone(),
             answers_lost_per_mille: scenario.answers_lost_per_mille,
             part_bytes: scenario.part_bytes,
+            openings: Openings::default(),
         };
+        let openings = setup.openings.clone();
         let mut nodes: Vec<Node> = scenario
             .parts
             .iter()
@@ -107,6 +110,7 @@ impl Simulation {
             nodes: scenario.parts.len(),
             deployments: deployments.clone(),
             technology: technology.clone(),
+            defect: scenario.defect,
         };
         let auditor = Auditor::new(&genesis, sound, well_from_us, world);
         let links = Links::new(random.fork());
@@ -127,6 +131,7 @@ impl Simulation {
             deployments,
             occurrences: Occurrences::default(),
             technology,
+            openings,
             fate: Random::new(fate),
             told: BTreeSet::new(),
             healed_at: None,
@@ -211,6 +216,7 @@ impl Simulation {
         let (done, repeated, lost) = self.technology.counts();
         let counts = [("done once", done), ("asked for again", repeated), ("answers lost", lost)];
         self.statistics.outside.extend(counts);
+        self.statistics.open_blocks = self.openings.counts();
         self.statistics.take_in(&self.auditor);
         Report {
             trace: self.trace.hash(),
@@ -229,6 +235,12 @@ impl Simulation {
             Event::Frame { to, from, lane, payload } => {
                 self.trace.event(now_us, to, lane as u8, &payload);
                 self.frame(to, from, lane, payload);
+            }
+            Event::Send { node, life, lane, payload } => {
+                self.trace.event(now_us, node, 23, &payload);
+                if self.nodes.get(node).is_some_and(|n| n.life == life && n.running.is_some()) {
+                    self.broadcast(node, lane, &payload);
+                }
             }
             Event::Question { to, from, life, number, question } => {
                 self.trace.event(now_us, to, 10, &number.to_be_bytes());
@@ -349,6 +361,9 @@ impl Simulation {
         let now_us = self.time.us();
         match deed {
             Deed::Broadcast(lane, payload) => self.broadcast(node, lane, &payload),
+            Deed::Send(after_us, lane, payload) => {
+                self.queue.push(now_us + after_us, Event::Send { node, life, lane, payload });
+            }
             Deed::Alarm(alarm, after) => {
                 let after_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX / 2);
                 self.queue.push(now_us + after_us, Event::Alarm { node, life, alarm });
@@ -452,7 +467,7 @@ impl Simulation {
         };
         let body = match question {
             Question::Blocks(body) => running.answer_blocks(body),
-            Question::File(blob) => Ok(running.worker().local(blob)),
+            Question::File(blob) => Ok(running.file(blob)),
         };
         let lies = self.nodes.get(to).is_some_and(|node| !node.part.is_honest());
         match body {

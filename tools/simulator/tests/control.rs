@@ -115,6 +115,25 @@ fn a_disk_that_forgets_what_it_acknowledged_is_seen_to_make_a_validator_vote_twi
     }
 }
 
+#[test]
+fn a_disk_that_forgets_outputs_that_it_acknowledged_is_seen_to_lose_one_that_was_accepted() {
+    for seed in 0..4 {
+        let mut scenario = Scenario::calm(seed, 1);
+        (scenario.checkers, scenario.step_checkers) = (vec![0], 0);
+        (scenario.outside_every_ms, scenario.user_every_ms) = (700, 500);
+        scenario.heal_ms = 60_000;
+        let at = |at_ms, kind| Fault { at_ms, kind };
+        scenario.faults = vec![at(500, Kind::OutputsLie { node: 0 })];
+        // The power is lost when a block has just gone out: what it names was written a moment ago.
+        for n in 0..40 {
+            scenario.faults.push(at(8_000 + n * 1_009, Kind::Crash { node: 0, down_ms: 0 }));
+        }
+        let report = run(&scenario);
+        let seen = broken(&report).contains(&"what was accepted stays on a disk");
+        assert!(seen, "a disk lied, and nobody missed an output\n{}", report.story());
+    }
+}
+
 /// What four would be if absence jailed one of them, whoever that leaves: three, of whom none can be lost.
 #[test]
 fn three_that_lose_one_for_good_are_seen_to_stand_still() {

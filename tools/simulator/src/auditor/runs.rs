@@ -22,7 +22,7 @@ use althing_types::{
     Address, Amount, Block, Hash, Header, Operation, Outcome, Payload, StepInput, StepStatus,
     TimeMs, purse, tagged,
 };
-use althing_workflow::{Branches, RunEnd, RunStatus, StepPhase, StepRun, attempt_id, matches};
+use althing_workflow::{Branches, RunEnd, RunStatus, StepPhase, StepRun, attempt_id};
 
 use super::Auditor;
 use crate::outside::Technology;
@@ -44,6 +44,8 @@ pub(crate) struct Runs {
     /// When each run was first seen, in microseconds.
     since_us: BTreeMap<Hash, u64>,
     pub(crate) ended: BTreeMap<Hash, RunRecord>,
+    /// Which step of which run was given which event.
+    pub(super) taken: BTreeSet<(Hash, u16, Hash)>,
     pub(crate) edges: BTreeMap<(&'static str, &'static str), u64>,
     pub(crate) steps: BTreeMap<&'static str, u64>,
     pub(crate) results: BTreeMap<&'static str, u64>,
@@ -56,7 +58,7 @@ impl Runs {
         Self { applications, purses, technology, ..Self::default() }
     }
 
-    fn plan(&self, application: &Hash) -> Option<&althing_types::Plan> {
+    pub(super) fn plan(&self, application: &Hash) -> Option<&althing_types::Plan> {
         self.applications.get(application).map(|deployment| deployment.compiled.plan())
     }
 
@@ -146,6 +148,8 @@ impl Auditor {
     /// What a block says of runs.
     pub(super) fn block_of_runs(&mut self, block: &Block, executed: &Executed, now_us: u64) {
         let repeated = self.money(block, executed);
+        let time = block.header.time;
+        self.events_taken(&executed.run_changes);
         for RunChange { run, step, .. } in &executed.run_changes {
             *self.runs.steps.entry(change_name(step)).or_default() += 1;
             if *step == RunStep::OutOfFunds {
@@ -157,13 +161,13 @@ impl Auditor {
                 && let Some(value) = value
                 && let Ok(record) = borsh::from_slice::<RunRecord>(value)
             {
-                self.run_moved(&record, &repeated, now_us);
+                self.run_moved(&record, &repeated, time, now_us);
                 self.runs.open.insert(record.id, record);
             }
         }
         for receipt in &executed.receipts {
             if let Receipt::Run(record) = receipt {
-                self.run_moved(record, &repeated, now_us);
+                self.run_moved(record, &repeated, time, now_us);
                 self.run_ended(record, now_us);
             }
         }
@@ -236,8 +240,9 @@ impl Auditor {
         }
     }
 
-    fn run_moved(&mut self, now: &RunRecord, repeated: &BTreeSet<Hash>, now_us: u64) {
+    fn run_moved(&mut self, now: &RunRecord, repeated: &BTreeSet<Hash>, time: TimeMs, now_us: u64) {
         let id = now.id;
+        self.run_waits(now, time, now_us);
         if self.runs.ended.contains_key(&id) {
             self.violated("a run has one cause and one end", now_us, format!("{id} ended before"));
         }
@@ -263,6 +268,22 @@ impl Auditor {
         if same != (&now.event, now.event_key, now.payer, now.application) {
             let what = format!("{id} has another cause than before");
             self.violated("a run has one cause and one end", now_us, what);
+        }
+    }
+
+    fn run_waits(&mut self, now: &RunRecord, time: TimeMs, now_us: u64) {
+        let Some(plan) = self.runs.plan(&now.application) else { return };
+        let before = self.runs.open.get(&now.id).map(|before| &before.run.steps);
+        let steps = now.run.steps.iter().zip(&plan.steps).enumerate();
+        let wrong: Vec<_> = steps
+            .filter_map(|(index, (step, planned))| {
+                let was = before.and_then(|before| before.get(index));
+                let (claim, what) = self.waits_wrongly(now, (was, step), planned, time)?;
+                Some((claim, format!("step {index} of {}: {what}", now.id)))
+            })
+            .collect();
+        for (claim, what) in wrong {
+            self.violated(claim, now_us, what);
         }
     }
 
@@ -359,7 +380,7 @@ impl Auditor {
                     .push(format!("{} was due {:?}, at {:?}", record.id, record.due, header.time));
             }
             let mut moves = record.run.kept_until.is_some();
-            for (index, (step, planned)) in record.run.steps.iter().zip(&plan.steps).enumerate() {
+            for (index, (step, planned)) in (0..).zip(record.run.steps.iter().zip(&plan.steps)) {
                 let lost = match &step.phase {
                     StepPhase::Working { execution } => !self.open.contains_key(execution),
                     StepPhase::Child { run, .. } => !self.runs.open.contains_key(run),
@@ -388,29 +409,6 @@ impl Auditor {
         }
     }
 
-    /// Whether a step still waits, although an event that it takes without a condition has come since the
-    /// run began.
-    fn has_missed(
-        &self,
-        record: &RunRecord,
-        index: usize,
-        planned: &althing_types::StepPlan,
-    ) -> bool {
-        let Some(wait) = planned.wait.as_ref().filter(|wait| !wait.conditional) else {
-            return false;
-        };
-        let Some(filter) = record.run.resolve(&wait.filter) else { return false };
-        let began = record.run.steps.get(index).and_then(|step| step.wait_until);
-        let in_time = |at: TimeMs| began.is_none_or(|until| at < until);
-        self.events.valid.iter().any(|(key, valid)| {
-            valid.name == wait.event
-                && matches(&filter, &valid.keys)
-                && valid.decided_at >= record.started_at
-                && in_time(valid.decided_at)
-                && record.event_key != Some(*key)
-        })
-    }
-
     /// Whether what was accepted for a step is right, by evaluating it from all nodes' files.
     pub(super) fn step_settled(
         &mut self,
@@ -426,7 +424,7 @@ impl Auditor {
             *deposit = deposit.saturating_add(more);
         }
         let Some(Conclusion::Accepted(outcome)) = &execution.conclusion else { return };
-        if execution.checkers == 0 {
+        if !self.is_judged(execution) {
             return;
         }
         match self.wrong(execution, input, outcome, file) {

@@ -1,31 +1,34 @@
 //! A node's worker: the machine and the outbox of the node program, and what its driver does, in
 //! virtual time.
 
-use std::collections::BTreeSet;
+mod observing;
+mod open_block;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use althing_ledger::{Execution, OfferStatus, query};
+use althing_ledger::{Execution, query};
 use althing_manifest::Manifest;
 use althing_replica::application::Fault;
 use althing_replica::{Committed, CommittedView, Reader};
 use althing_types::{
-    BlobRef, EndpointId, Hash, Name, Observe, Operation, SignedTransaction, tagged,
+    BlobRef, EndpointId, Hash, Height, Name, Observe, Operation, SignedTransaction, tagged,
 };
 use althing_work::driver::chores::{Batch, Scan, run_task, run_verify, scan, write};
 use althing_work::driver::steps::{Begun, Steps};
 use althing_work::driver::{Ports, WorkFault};
-use althing_work::observing::{Line, Place, occurrence};
+use althing_work::observing::Line;
 use althing_work::port::{
     Assignment, BoxFuture, LedgerAccess, Native as _, Newest, NoSecrets, PortError, Secrets,
     Submit, Unobserved,
 };
 use althing_work::{
-    Conduct, Effect, Fate, Finding, Holder, Input, Machine, News, Note, Outbox, OutboxConfig, Runs,
-    Secret, TaskRun, Unusable, VerifyRun, Work, as_published, holders,
+    Conduct, Effect, Fate, Finding, Finished, Holder, Input, Machine, News, Note, Outbox,
+    OutboxConfig, Runs, Secret, TaskRun, Unusable, VerifyRun, Work, as_published, holders,
 };
 use bytes::Bytes;
 
-use super::{Deed, Node};
+use super::{Deed, Node, Openings};
 use crate::disk::{LocalBlobs, ObservationLog};
 use crate::event::Question;
 use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
@@ -40,6 +43,8 @@ pub(crate) const FILE_QUESTION: u64 = 1 << 63;
 const WRITE_US: u64 = 3_000;
 /// Most records that are made durable in one go.
 const KEEP_MAX: usize = 256;
+/// Most records that are kept at once, where none has to wait for the disk.
+const KEEP_AT_ONCE_MAX: usize = 8;
 /// Most observations in line: few, so that the bound is met.
 const OBSERVATIONS_MAX: usize = 32;
 
@@ -100,6 +105,9 @@ pub(crate) struct Worker {
     writing: bool,
     fetches: Fetches,
     questions: u64,
+    /// What open blocks asked for, and at which height.
+    foreseen: BTreeMap<Hash, Height>,
+    openings: Openings,
     /// What people would be told, by kind.
     pub(crate) notes: Vec<Note>,
 }
@@ -161,6 +169,8 @@ impl Worker {
             writing: false,
             fetches: Fetches::new(),
             questions: FILE_QUESTION,
+            foreseen: BTreeMap::new(),
+            openings: node.setup.openings.clone(),
             notes: Vec::new(),
         })
     }
@@ -217,7 +227,9 @@ impl Worker {
         let news = News::of(self.machine.node(), moment, &committed.executed);
         let News { height, time, executions, receipts, nonce } = news.map_err(state_fault)?;
         let fates = self.outbox.committed(height, nonce, &receipts, now_us / 1_000);
+        self.count_foreseen(header, &committed.executed);
         self.step(Input::Committed { time, executions }, reader, now_us, deeds)?;
+        self.step(Input::Decided(height), reader, now_us, deeds)?;
         let (mut own, mut observed) = (Vec::new(), Vec::new());
         for (operation, fate) in fates {
             match operation {
@@ -230,75 +242,6 @@ impl Worker {
             self.log.forget(&event);
         }
         self.step(Input::Fates(own), reader, now_us, deeds)
-    }
-
-    // Observations.
-
-    /// Takes an event that the node's program posts, as the node's interface does: what the ledger
-    /// would refuse is not acknowledged.
-    pub(crate) fn observe(
-        &mut self,
-        observe: Observe,
-        data: Vec<u8>,
-        reader: &Reader,
-        deeds: &mut Vec<Deed>,
-    ) -> Result<Posted, Fault> {
-        let event = occurrence(&observe);
-        let view = reader.view();
-        let me = *self.machine.node();
-        if !self.line.has(&event) {
-            let offer = query::offer(&view, &observe.service, &me).map_err(state_fault)?;
-            if offer.is_none_or(|offer| offer.status != OfferStatus::Active) {
-                return Ok(Posted::Refused);
-            }
-            let open = query::event(&view, &event).map_err(state_fault)?;
-            let said = open.is_some_and(|event| event.observation(&me).is_some());
-            if said || query::happened(&view, &event).map_err(state_fault)?.is_some() {
-                return Ok(Posted::Counted);
-            }
-        }
-        Ok(match self.line.accept(event, ()) {
-            Place::Known(()) => Posted::Acknowledged,
-            Place::Shared => Posted::Later,
-            Place::Full(()) => Posted::Refused,
-            Place::Write => {
-                self.to_note.push((observe, data));
-                if !self.noting {
-                    self.noting = true;
-                    deeds.push(Deed::Note(WRITE_US));
-                }
-                Posted::Later
-            }
-        })
-    }
-
-    /// The observations are written now, data first: a power loss before this moment loses them.
-    pub(super) fn note(&mut self, now_us: u64) -> Result<(), Fault> {
-        self.noting = false;
-        for (observe, data) in std::mem::take(&mut self.to_note) {
-            self.ports.blobs.keep(&data).map_err(ledger_fault)?;
-            self.log.remember(&observe);
-            self.acknowledged.push(occurrence(&observe));
-            self.line.written(observe, true);
-        }
-        self.submit_observations(now_us);
-        Ok(())
-    }
-
-    fn submit_observations(&mut self, now_us: u64) {
-        for observe in self.line.take_fresh() {
-            if let Err(full) = self.outbox.push(Operation::Observe(observe), now_us / 1_000)
-                && let Operation::Observe(observe) = *full.0
-            {
-                self.line.fates(vec![(observe, Fate::Lost)]);
-            }
-        }
-    }
-
-    /// What was lost is said again.
-    pub(super) fn tick_observations(&mut self, now_us: u64) {
-        self.line.recover();
-        self.submit_observations(now_us);
     }
 
     pub(super) fn step(
@@ -362,6 +305,7 @@ impl Worker {
                 deeds.push(later(0, Input::Surveyed { job, needs }));
             }
             Effect::RunStep { job, execution, work } => {
+                self.is_on_the_ledger(&execution, reader)?;
                 let (finding, duration_us) = self.run_step(&execution, work);
                 deeds.push(later(duration_us, Input::StepDone { job, finding }));
             }
@@ -404,6 +348,18 @@ impl Worker {
         }
     }
 
+    /// What has effects outside is begun only for what was decided: notes where it is not so.
+    fn is_on_the_ledger(&self, execution: &Execution, reader: &Reader) -> Result<(), Fault> {
+        if !self.outside.contains(&execution.service) {
+            return Ok(());
+        }
+        let open = query::execution(&reader.view(), &execution.id).map_err(state_fault)?;
+        if open.is_none() && reader.execution(&execution.id).ok().flatten().is_none() {
+            self.program.asked_too_early(&execution.id);
+        }
+        Ok(())
+    }
+
     fn task(&self, assignment: &Assignment) -> TaskRun {
         let Assignment { service, task, input, .. } = assignment;
         if self.outside.contains(service) {
@@ -428,7 +384,10 @@ impl Worker {
         let idle = self.to_keep.records.is_empty() && self.to_keep.ended.is_empty();
         if !idle && !self.writing {
             self.writing = true;
-            deeds.push(Deed::Keep(WRITE_US));
+            let records = &self.to_keep.records;
+            let waits = |finished: &Finished| finished.remember || !finished.flushed_later;
+            let at_once = records.len() <= KEEP_AT_ONCE_MAX && !records.iter().any(waits);
+            deeds.push(Deed::Keep(if at_once { 0 } else { WRITE_US }));
         }
     }
 

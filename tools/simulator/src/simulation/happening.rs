@@ -77,8 +77,8 @@ impl Simulation {
     /// Parcels that were sent arrive, most of them.
     fn watch(&mut self) {
         let now_us = self.time.us();
-        for conflict in self.technology.take_conflicts() {
-            self.auditor.violated("one request has one key and one effect", now_us, conflict);
+        for (claim, conflict) in self.technology.take_conflicts() {
+            self.auditor.violated(claim, now_us, conflict);
         }
         for deed in self.technology.take_news() {
             let parcel = serde_json::from_slice::<serde_json::Value>(&deed.output);

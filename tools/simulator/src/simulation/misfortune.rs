@@ -128,6 +128,16 @@ impl Simulation {
                     entry.disk.journal.fail_write(write);
                 }
             }
+            Kind::BlockFails { node, block } => {
+                if let Some(entry) = self.nodes.get(node) {
+                    entry.disk.blobs.fail_block(block);
+                }
+            }
+            Kind::OutputsLie { node } => {
+                if let Some(entry) = self.nodes.get(node) {
+                    entry.disk.blobs.lie();
+                }
+            }
             Kind::LogRots { node, bit } => {
                 self.crash(node, 500_000);
                 if let Some(entry) = self.nodes.get(node) {

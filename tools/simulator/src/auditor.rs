@@ -14,10 +14,11 @@
 //! | what was acknowledged stays, everything comes to an end | at the end ([`crate::verdict`]) |
 //!
 //! What must hold of answers is in [`answers`], of events in [`events`], of runs and their money in [`runs`], of
-//! what they wait for in [`waits`].
+//! what they wait for in [`waits`], of deposits that run out in [`money`].
 
 mod answers;
 mod events;
+mod money;
 mod runs;
 mod spoiled;
 mod waits;

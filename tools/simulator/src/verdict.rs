@@ -144,6 +144,8 @@ fn ends(
 fn memory(simulation: &Simulation, broken: &mut Vec<(&'static str, String)>) {
     const CLAIM: &str = "what was acknowledged stays";
     let scenario = simulation.scenario();
+    let file = |hash: &Hash| simulation.nodes.iter().find_map(|node| node.disk.blobs.get(hash));
+    broken.extend(simulation.auditor.lost_outputs(file));
     for (number, node) in simulation.nodes.iter().enumerate() {
         let Some(running) = node.running.as_ref().filter(|_| scenario.is_sound(node.key)) else {
             continue;

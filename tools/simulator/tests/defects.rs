@@ -12,6 +12,7 @@ const LISTENS: &str = "an event starts every run that listens to it";
 const CONSERVED: &str = "tokens are conserved";
 const DEPOSITS: &str = "a deposit is spent on what its runs cost";
 const PAYS: &str = "money that lasts pays for every step";
+const LACKS: &str = "a step lacks money only where there is too little";
 
 /// The first that is seen of a mistake breaks these claims, on each seed.
 fn seen(defect: Defect, claims: &[&str]) {
@@ -68,7 +69,7 @@ fn a_refund_that_goes_to_somebody_else_is_seen() {
 
 #[test]
 fn a_step_that_is_refused_for_want_of_money_that_is_there_is_seen() {
-    seen(Defect::RefusesMoney, &[PAYS]);
+    seen(Defect::RefusesMoney, &[PAYS, LACKS]);
 }
 
 #[test]

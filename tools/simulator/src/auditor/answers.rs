@@ -2,8 +2,8 @@
 //!
 //! | claim | checked |
 //! |---|---|
-//! | a result is right, if committee or a sound node alone has found it | every settled execution |
-//! | what was accepted stays on a disk | every settled execution that a sound node answered |
+//! | a result is right, if a committee or a sound node alone has found it | every settled execution |
+//! | what was accepted stays on a disk | every settled execution that a sound node answered, and again at the end |
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,8 @@ use althing_ledger::{Change, Conclusion, Executed, Execution, Step};
 use althing_types::{Block, Hash, Outcome};
 
 use super::Auditor;
+
+const STAYS: &str = "what was accepted stays on a disk";
 
 impl Auditor {
     /// Whether it is known what an execution must have come to: an honest committee has checked it, or a
@@ -49,14 +51,31 @@ impl Auditor {
         now_us: u64,
         output: &dyn Fn(&Hash) -> Option<Vec<u8>>,
     ) {
-        let Some(Conclusion::Accepted(Outcome::Returned { output: blob, .. })) =
-            &execution.conclusion
-        else {
-            return;
-        };
-        if self.is_answered_soundly(execution) && output(&blob.hash).is_none() {
-            let what = format!("{}: nobody has {}", execution.id, blob.hash);
-            self.violated("what was accepted stays on a disk", now_us, what);
+        if let Some(hash) = self.sound_output(execution).filter(|hash| output(hash).is_none()) {
+            let what = format!("{}: nobody has {hash}", execution.id);
+            self.violated(STAYS, now_us, what);
+        }
+    }
+
+    /// Accepted outputs of sound nodes that are on no disk any more.
+    pub(crate) fn lost_outputs(
+        &self,
+        output: impl Fn(&Hash) -> Option<Vec<u8>>,
+    ) -> Vec<(&'static str, String)> {
+        let known = self.settled.values().filter_map(|execution| {
+            let hash = self.sound_output(execution).filter(|hash| output(hash).is_none())?;
+            Some((STAYS, format!("{}: nobody has {hash} any more", execution.id)))
+        });
+        known.collect()
+    }
+
+    /// The output that was accepted, if a sound node has brought it.
+    fn sound_output(&self, execution: &Execution) -> Option<Hash> {
+        match &execution.conclusion {
+            Some(Conclusion::Accepted(Outcome::Returned { output, .. })) => {
+                self.is_answered_soundly(execution).then_some(output.hash)
+            }
+            _ => None,
         }
     }
 }

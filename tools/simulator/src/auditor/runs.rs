@@ -24,7 +24,7 @@ use althing_types::{
 };
 use althing_workflow::{Branches, RunEnd, RunStatus, StepPhase, StepRun, attempt_id};
 
-use super::Auditor;
+use super::{Auditor, money};
 use crate::outside::Technology;
 use crate::setting::{self, CHAIN};
 use crate::shop::{self, Deployment};
@@ -60,6 +60,11 @@ impl Runs {
 
     pub(super) fn plan(&self, application: &Hash) -> Option<&althing_types::Plan> {
         self.applications.get(application).map(|deployment| deployment.compiled.plan())
+    }
+
+    /// An open run, as it was before the block that is looked at.
+    pub(super) fn known(&self, run: &Hash) -> Option<&RunRecord> {
+        self.open.get(run)
     }
 
     /// How a run stands.
@@ -150,6 +155,7 @@ impl Auditor {
         let repeated = self.money(block, executed);
         let time = block.header.time;
         self.events_taken(&executed.run_changes);
+        let inflows = money::inflows(block, executed);
         for RunChange { run, step, .. } in &executed.run_changes {
             *self.runs.steps.entry(change_name(step)).or_default() += 1;
             if *step == RunStep::OutOfFunds {
@@ -161,6 +167,10 @@ impl Auditor {
                 && let Some(value) = value
                 && let Ok(record) = borsh::from_slice::<RunRecord>(value)
             {
+                for what in self.lacks_nothing(&record, &repeated, &inflows) {
+                    let claim = "a step lacks money only where there is too little";
+                    self.violated(claim, now_us, what);
+                }
                 self.run_moved(&record, &repeated, time, now_us);
                 self.runs.open.insert(record.id, record);
             }

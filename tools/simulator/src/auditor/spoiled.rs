@@ -32,7 +32,7 @@ impl Auditor {
                     self.pay(executed, &other, |balance| balance.saturating_add(refunded));
                 }
             }
-            Defect::RefusesMoney => refuse(executed),
+            Defect::RefusesMoney => self.refuse(executed),
             Defect::SpendsForNothing => self.restore_purses(executed),
         }
     }
@@ -88,6 +88,23 @@ impl Auditor {
         });
     }
 
+    /// Attempts that began lack money instead.
+    fn refuse(&self, executed: &mut Executed) {
+        for change in &mut executed.run_changes {
+            if matches!(change.step, RunStep::Began { .. }) {
+                change.step = RunStep::OutOfFunds;
+            }
+        }
+        let time = self.time;
+        self.runs_are(executed, |record| {
+            for step in &mut record.run.steps {
+                if matches!(step.phase, StepPhase::Working { .. }) {
+                    step.phase = StepPhase::Short { until: time };
+                }
+            }
+        });
+    }
+
     /// What was spent is there again.
     fn restore_purses(&self, executed: &mut Executed) {
         for id in self.runs.applications.keys() {
@@ -129,15 +146,6 @@ fn misplace(executed: &mut Executed, like: &[u8]) {
         }
         (key, value)
     }));
-}
-
-/// Attempts that began lack money instead.
-fn refuse(executed: &mut Executed) {
-    for change in &mut executed.run_changes {
-        if matches!(change.step, RunStep::Began { .. }) {
-            change.step = RunStep::OutOfFunds;
-        }
-    }
 }
 
 /// Who got how much back of what steps cost.

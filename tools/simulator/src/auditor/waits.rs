@@ -7,7 +7,7 @@
 //! | a wait lasts as long as its file says | every wait that begins, every one that times out |
 
 use althing_ledger::{RunChange, RunRecord, RunStep};
-use althing_types::{Hash, StepPlan, StepStatus, TimeMs};
+use althing_types::{Hash, StepPlan, StepStatus, TimeMs, Wait};
 use althing_workflow::{StepPhase, StepRun, matches};
 
 use super::Auditor;
@@ -32,9 +32,12 @@ impl Auditor {
         let in_time = |at: TimeMs| until.is_none_or(|until| at < until);
         let given =
             |key: &Hash| wait.conditional && self.runs.taken.contains(&(record.id, index, *key));
+        let Some(filter) = record.run.resolve(&wait.filter) else { return false };
         let mut valid = self.events.valid.iter();
         valid.any(|(key, valid)| {
-            is_asked_for(record, planned, key, valid) && in_time(valid.decided_at) && !given(key)
+            in_time(valid.decided_at)
+                && is_asked_for(record, (wait, &filter), (key, valid))
+                && !given(key)
         })
     }
 
@@ -51,8 +54,12 @@ impl Auditor {
         let wait = planned.wait.as_ref()?;
         let took = before.and_then(|before| before.awaited.as_ref()).map(|event| event.key);
         if let Some(event) = now.awaited.as_ref().filter(|event| Some(event.key) != took) {
-            let valid = self.events.valid.get(&event.key);
-            if valid.is_none_or(|valid| !is_asked_for(record, planned, &event.key, valid)) {
+            let (valid, key) = (self.events.valid.get(&event.key), &event.key);
+            let filter = record.run.resolve(&wait.filter);
+            let fits = filter
+                .zip(valid)
+                .is_some_and(|(filter, valid)| is_asked_for(record, (wait, &filter), (key, valid)));
+            if !fits {
                 return Some((TAKES, format!("it was given {}: {valid:?}", event.key)));
             }
         }
@@ -75,11 +82,13 @@ impl Auditor {
 }
 
 /// Whether an event is one that a step of a run waits for, by the step's file and not by any index.
-fn is_asked_for(record: &RunRecord, planned: &StepPlan, key: &Hash, valid: &Valid) -> bool {
-    let Some(wait) = planned.wait.as_ref() else { return false };
-    let Some(filter) = record.run.resolve(&wait.filter) else { return false };
-    valid.name == wait.event
-        && matches(&filter, &valid.keys)
-        && valid.decided_at >= record.started_at
+fn is_asked_for(
+    record: &RunRecord,
+    (wait, filter): (&Wait, &[(u8, Hash)]),
+    (key, valid): (&Hash, &Valid),
+) -> bool {
+    valid.decided_at >= record.started_at
+        && valid.name == wait.event
+        && matches(filter, &valid.keys)
         && record.event_key != Some(*key)
 }

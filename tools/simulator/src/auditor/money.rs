@@ -12,7 +12,7 @@ use althing_workflow::{StepPhase, StepRun};
 
 use super::Auditor;
 
-/// What came into each purse in a block.
+/// What came into each purse in a block while its application was there.
 pub(super) fn inflows(block: &Block, executed: &Executed) -> BTreeMap<Address, Amount> {
     let mut inflows: BTreeMap<Address, Amount> = BTreeMap::new();
     let mut add = |to: Address, amount: Amount| {
@@ -28,14 +28,11 @@ pub(super) fn inflows(block: &Block, executed: &Executed) -> BTreeMap<Address, A
                 for (operation, result) in
                     signed.transaction.operations.iter().zip(&receipt.results)
                 {
-                    match (operation, result) {
-                        (Operation::Transfer(transfer), OperationResult::Done) => {
-                            add(transfer.to, transfer.amount);
-                        }
-                        (Operation::Deploy(deploy), OperationResult::Created(id)) => {
-                            add(purse(id), deploy.deposit);
-                        }
-                        _ => {}
+                    // What an application is deployed with is there before any of its steps.
+                    if let (Operation::Transfer(transfer), OperationResult::Done) =
+                        (operation, result)
+                    {
+                        add(transfer.to, transfer.amount);
                     }
                 }
             }

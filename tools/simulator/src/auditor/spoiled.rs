@@ -1,6 +1,8 @@
 //! Blocks as a ledger with a mistake would have carried them out: see [`Defect`].
 
-use althing_ledger::{Account, Executed, Receipt, RunRecord, RunStep, keys, query};
+use std::collections::BTreeSet;
+
+use althing_ledger::{Account, Executed, Receipt, RunRecord, RunStep, Step, keys, query};
 use althing_types::{Address, Amount, Hash, purse};
 use althing_workflow::StepPhase;
 
@@ -90,15 +92,19 @@ impl Auditor {
 
     /// Attempts that began lack money instead.
     fn refuse(&self, executed: &mut Executed) {
-        for change in &mut executed.run_changes {
-            if matches!(change.step, RunStep::Began { .. }) {
+        let Executed { changes, run_changes, .. } = executed;
+        let created = changes.iter().filter(|change| change.step == Step::Created);
+        let created: BTreeSet<Hash> = created.map(|change| change.execution).collect();
+        for change in run_changes {
+            if matches!(change.step, RunStep::Began { id, .. } if created.contains(&id)) {
                 change.step = RunStep::OutOfFunds;
             }
         }
         let time = self.time;
         self.runs_are(executed, |record| {
             for step in &mut record.run.steps {
-                if matches!(step.phase, StepPhase::Working { .. }) {
+                if matches!(step.phase, StepPhase::Working { execution } if created.contains(&execution))
+                {
                     step.phase = StepPhase::Short { until: time };
                 }
             }

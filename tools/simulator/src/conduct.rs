@@ -16,7 +16,7 @@ const RING: u64 = 7_777;
 #[must_use]
 pub fn of(work: Work, seed: u64, node: Address) -> Box<dyn Conduct> {
     match work {
-        Work::Honest => Box::new(Honest),
+        Work::Honest | Work::Hasty => Box::new(Honest),
         Work::Liar(percent) => Box::new(Liar::new(seed, percent)),
         Work::Colluder => Box::new(Liar::new(RING, 100)),
         Work::Copier => Box::new(Copier::new(seed, node)),

@@ -125,7 +125,7 @@ impl Program {
 
     /// Its worker asks for what no block has asked for yet.
     pub(crate) fn asked_too_early(&self, execution: &Hash) {
-        let what = format!("{execution} is not on the ledger, and was asked for");
+        let what = format!("{execution} was asked for by whom no block has drawn");
         self.technology.state().conflicts.push((DECIDED, what));
     }
 

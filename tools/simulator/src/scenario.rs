@@ -28,6 +28,8 @@ pub enum Work {
     Withholder,
     /// Opens its seals at the last moment, or after it.
     LateRevealer,
+    /// Has its programs asked for what a block that is still open asks for: a mistake, for a control.
+    Hasty,
 }
 
 /// How a node goes about consensus.

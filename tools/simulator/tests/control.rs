@@ -134,6 +134,20 @@ fn a_disk_that_forgets_outputs_that_it_acknowledged_is_seen_to_lose_one_that_was
     }
 }
 
+#[test]
+fn a_worker_that_has_programs_asked_while_a_block_is_open_is_seen() {
+    for seed in 0..4 {
+        let mut scenario = Scenario::calm(seed, 4);
+        let hasty = Part { work: Work::Hasty, ..Part::HONEST };
+        scenario.parts = vec![hasty, hasty, hasty, Part::HONEST];
+        (scenario.checkers, scenario.step_checkers) = (vec![0], 0);
+        scenario.outside_every_ms = 700;
+        let report = run(&scenario);
+        let seen = broken(&report).contains(&"nothing is done outside before a block asks for it");
+        assert!(seen, "a program was asked too early, and nobody saw it\n{}", report.story());
+    }
+}
+
 /// What four would be if absence jailed one of them, whoever that leaves: three, of whom none can be lost.
 #[test]
 fn three_that_lose_one_for_good_are_seen_to_stand_still() {

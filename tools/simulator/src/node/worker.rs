@@ -33,6 +33,7 @@ use crate::disk::{LocalBlobs, ObservationLog};
 use crate::event::Question;
 use crate::fetch::{Fetch, Fetches, Next, Purpose, is};
 use crate::outside::Program;
+use crate::scenario::Work as Manner;
 use crate::setting::{CHAIN, WORKER, parameters, runtime};
 use crate::signatures::Signer;
 
@@ -94,6 +95,8 @@ pub(crate) struct Worker {
     program: Arc<Program>,
     /// Native services that are ready.
     outside: BTreeSet<Hash>,
+    /// The machine is told that they run in the sandbox.
+    hasty: bool,
     line: Line<()>,
     log: Arc<ObservationLog>,
     to_note: Vec<(Observe, Vec<u8>)>,
@@ -157,6 +160,7 @@ impl Worker {
             steps: Steps::new(Arc::clone(&ports.ledger), Arc::clone(&ports.blobs)),
             program,
             outside: BTreeSet::new(),
+            hasty: node.part.work == Manner::Hasty,
             line: Line::restored(OBSERVATIONS_MAX, node.disk.observations.recall()),
             log: node.disk.observations.clone(),
             to_note: Vec::new(),
@@ -348,13 +352,15 @@ impl Worker {
         }
     }
 
-    /// What has effects outside is begun only for what was decided: notes where it is not so.
+    /// What has effects outside is begun only by whom a decided block has drawn: notes where it is not so.
     fn is_on_the_ledger(&self, execution: &Execution, reader: &Reader) -> Result<(), Fault> {
         if !self.outside.contains(&execution.service) {
             return Ok(());
         }
+        let me = self.machine.node();
         let open = query::execution(&reader.view(), &execution.id).map_err(state_fault)?;
-        if open.is_none() && reader.execution(&execution.id).ok().flatten().is_none() {
+        let known = open.or_else(|| reader.execution(&execution.id).ok().flatten());
+        if !known.is_some_and(|known| known.members.iter().any(|member| member.node == *me)) {
             self.program.asked_too_early(&execution.id);
         }
         Ok(())
@@ -489,7 +495,8 @@ impl Worker {
                     if ready {
                         self.outside.insert(service);
                     }
-                    let result = if ready { Ok(Runs::Outside) } else { Err(Unusable::Unavailable) };
+                    let runs = if self.hasty { Runs::Inside } else { Runs::Outside };
+                    let result = if ready { Ok(runs) } else { Err(Unusable::Unavailable) };
                     deeds.push(prepared(service, result));
                     return Ok(());
                 }

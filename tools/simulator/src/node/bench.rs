@@ -119,16 +119,26 @@ impl Known for althing_replica::NotAdmitted {
 }
 
 impl OwnWork for Bench {
-    fn answer(&self, owed: Owed, within_ms: u64) {
+    fn ask(&self, owed: Owed) {
         let mut left = lock(&self.left);
         if left.fault.is_some() {
             return;
         }
         let (now_us, open_us) = (self.clock.time.us(), self.clock.open_us());
-        let until_us = open_us + within_ms * 1_000;
         self.openings.count("executions owed while open", owed.executions.len() as u64);
-        let answered =
-            self.worker().answer(owed, open_us..until_us, &self.reader, now_us, &mut left.deeds);
+        let mut worker = self.worker();
+        let begun = worker.foresee(owed, open_us, &self.reader, now_us, &mut left.deeds);
+        left.fault = begun.err();
+    }
+
+    fn answers(&self, within_ms: u64) {
+        let mut left = lock(&self.left);
+        if left.fault.is_some() {
+            return;
+        }
+        let (now_us, open_us) = (self.clock.time.us(), self.clock.open_us());
+        let open_us = open_us..open_us + within_ms * 1_000;
+        let answered = self.worker().answer(open_us, &self.reader, now_us, &mut left.deeds);
         match answered {
             Ok(answered) => {
                 self.clock.stay_open(answered.at_us);

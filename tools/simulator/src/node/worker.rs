@@ -27,6 +27,7 @@ use althing_work::{
     OutboxConfig, Runs, Secret, TaskRun, Unusable, VerifyRun, Work, as_published, holders,
 };
 use bytes::Bytes;
+use open_block::UnderWay;
 
 use super::{Deed, Node, Openings};
 use crate::disk::{LocalBlobs, ObservationLog};
@@ -110,6 +111,7 @@ pub(crate) struct Worker {
     questions: u64,
     /// What open blocks asked for, and at which height.
     foreseen: BTreeMap<Hash, Height>,
+    under_way: UnderWay,
     openings: Openings,
     /// What people would be told, by kind.
     pub(crate) notes: Vec<Note>,
@@ -174,6 +176,7 @@ impl Worker {
             fetches: Fetches::new(),
             questions: FILE_QUESTION,
             foreseen: BTreeMap::new(),
+            under_way: UnderWay::default(),
             openings: node.setup.openings.clone(),
             notes: Vec::new(),
         })

@@ -33,56 +33,81 @@ enum Due {
     Keep,
 }
 
+/// What is under way for a block that is open, by when it is done: in microseconds since the block was
+/// begun.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    due: BTreeMap<(u64, u64), Due>,
+    sequence: u64,
+}
+
+impl UnderWay {
+    fn add(&mut self, at_us: u64, what: Due) {
+        self.sequence += 1;
+        self.due.insert((at_us, self.sequence), what);
+    }
+
+    /// Takes in what the worker has begun; what others are asked comes after the block.
+    fn take_in(&mut self, at_us: u64, begun: Vec<Deed>, deeds: &mut Vec<Deed>) {
+        for deed in begun {
+            match deed {
+                Deed::Work(after_us, input) => self.add(at_us + after_us, Due::Work(input)),
+                Deed::Keep(after_us) => self.add(at_us + after_us, Due::Keep),
+                other => deeds.push(other),
+            }
+        }
+    }
+}
+
 impl Worker {
-    /// Answers what an open block asks; `open_us` is for how long it was open, and may be.
-    pub(in crate::node) fn answer(
+    /// Begins what an open block asks for, which was open for `at_us` by then.
+    pub(in crate::node) fn foresee(
         &mut self,
         owed: Owed,
+        at_us: u64,
+        reader: &Reader,
+        now_us: u64,
+        deeds: &mut Vec<Deed>,
+    ) -> Result<(), Fault> {
+        let Owed { height, time, executions, alone } = owed;
+        self.foreseen.extend(executions.iter().map(|execution| (execution.id, height)));
+        let mut begun = Vec::new();
+        let input = Input::Foreseen { height, time, executions, alone };
+        self.step(input, reader, now_us, &mut begun)?;
+        self.under_way.take_in(at_us, begun, deeds);
+        Ok(())
+    }
+
+    /// Answers what an open block has asked for; `open_us` is for how long it was open, and may be.
+    pub(in crate::node) fn answer(
+        &mut self,
         open_us: Range<u64>,
         reader: &Reader,
         now_us: u64,
         deeds: &mut Vec<Deed>,
     ) -> Result<Answered, Fault> {
-        let Owed { height, time, executions, alone } = owed;
-        self.foreseen.extend(executions.iter().map(|execution| (execution.id, height)));
-        let (mut at_us, mut in_vain, mut sequence) = (open_us.start, false, 0_u64);
-        let mut due: BTreeMap<(u64, u64), Due> = BTreeMap::new();
-        let mut fresh = Vec::new();
-        let input = Input::Foreseen { height, time, executions, alone };
-        self.step(input, reader, now_us, &mut fresh)?;
-        loop {
-            for deed in fresh.drain(..) {
-                let (after_us, what) = match deed {
-                    Deed::Work(after_us, input) => (after_us, Due::Work(input)),
-                    Deed::Keep(after_us) => (after_us, Due::Keep),
-                    // What others are asked comes after the block, and so do the alarms for it.
-                    other => {
-                        deeds.push(other);
-                        continue;
-                    }
-                };
-                sequence += 1;
-                due.insert((at_us + after_us, sequence), what);
-            }
-            if !self.machine.is_answering() {
-                break;
-            }
-            if due.is_empty() && self.writing {
+        let (mut at_us, mut in_vain) = (open_us.start, false);
+        while self.machine.is_answering() {
+            if self.under_way.due.is_empty() && self.writing {
                 // An earlier batch is being written, which is done by then.
-                due.insert((at_us + WRITE_US, sequence), Due::Keep);
+                self.under_way.add(at_us + WRITE_US, Due::Keep);
             }
-            let Some(entry) = due.first_entry().filter(|first| first.key().0 < open_us.end) else {
+            let first = self.under_way.due.first_entry();
+            let Some(entry) = first.filter(|first| first.key().0 < open_us.end) else {
                 (at_us, in_vain) = (open_us.end, true);
                 break;
             };
             let ((when_us, _), what) = entry.remove_entry();
-            at_us = when_us;
+            at_us = at_us.max(when_us);
+            let mut begun = Vec::new();
             match what {
-                Due::Work(input) => self.step(*input, reader, now_us, &mut fresh)?,
-                Due::Keep => self.write(reader, now_us, &mut fresh)?,
+                Due::Work(input) => self.step(*input, reader, now_us, &mut begun)?,
+                Due::Keep => self.write(reader, now_us, &mut begun)?,
             }
+            self.under_way.take_in(at_us, begun, deeds);
         }
-        deeds.extend(due.into_iter().map(|((when_us, _), what)| match what {
+        let rest = std::mem::take(&mut self.under_way).due;
+        deeds.extend(rest.into_iter().map(|((when_us, _), what)| match what {
             Due::Work(input) => Deed::Work(when_us, input),
             Due::Keep => Deed::Keep(when_us),
         }));

@@ -437,6 +437,7 @@ impl Simulation {
         }
         if lane == Lane::Bodies
             && self.nodes.get(to).is_some_and(|node| node.part.voting == Voting::Spoiler)
+            && !self.is_spoiled(from)
         {
             self.spoil(to, &payload);
         }

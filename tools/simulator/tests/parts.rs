@@ -89,6 +89,19 @@ fn withheld_proposals_grinding_spam_and_silence_cost_rounds_and_nothing_else() {
 }
 
 #[test]
+fn two_who_spoil_bodies_cost_rounds_and_nothing_else() {
+    let mut scenario = Scenario::calm(7, 7);
+    for part in &mut scenario.parts[5..] {
+        part.voting = Voting::Spoiler;
+    }
+    (scenario.heal_ms, scenario.calm_ms) = (20_000, 20_000);
+    let report = run(&scenario);
+    assert!(report.is_well(), "{}", report.story());
+    let events = report.statistics.events;
+    assert!(events < 1_000_000, "{events} events: what one has spoiled, the other passes on");
+}
+
+#[test]
 fn a_clock_that_is_an_hour_wrong_costs_a_node_its_votes_but_not_the_chain() {
     for by_ms in [-3_600_000, 3_600_000] {
         let mut scenario = Scenario::calm(3, 4);

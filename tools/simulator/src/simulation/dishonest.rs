@@ -2,12 +2,13 @@
 
 use althing_consensus_malachite::stepped;
 use althing_network::Lane;
-use althing_types::{Eip712, tagged};
+use althing_types::{Eip712, EndpointId, tagged};
 use bytes::Bytes;
 
 use super::Simulation;
 use crate::random::Random;
-use crate::setting::{CHAIN, USERS, node_key};
+use crate::scenario::Voting;
+use crate::setting::{CHAIN, USERS, endpoint, node_key};
 use crate::signatures::Signer;
 
 impl Simulation {
@@ -47,6 +48,12 @@ impl Simulation {
             }
             _ => body,
         }
+    }
+
+    /// Whether a part of a body comes from one who spoils: two of them would pass it to and fro for ever.
+    pub(super) fn is_spoiled(&self, from: EndpointId) -> bool {
+        let sender = self.nodes.iter().find(|node| endpoint(node.key) == from);
+        sender.is_some_and(|node| node.part.voting == Voting::Spoiler)
     }
 
     /// Passes a part of a body on, with a bit turned somewhere behind its beginning: the seal at the

@@ -36,10 +36,11 @@ const SERVICE_YML: &str = include_str!("template/service.yml.txt");
 const LIB_RS: &str = include_str!("template/lib.rs.txt");
 
 /// The SDK's files, by their path in its folder.
-const SDK: [(&str, &str); 4] = [
+const SDK: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../../../../../sdk/rust/Cargo.toml")),
     ("Cargo.lock", SDK_LOCK),
     ("src/lib.rs", include_str!("../../../../../sdk/rust/src/lib.rs")),
+    ("src/memory.rs", include_str!("../../../../../sdk/rust/src/memory.rs")),
     ("wit/service.wit", include_str!("../../../../../sdk/rust/wit/service.wit")),
 ];
 const SDK_LOCK: &str = include_str!("../../../../../sdk/rust/Cargo.lock");

@@ -19,8 +19,9 @@ const HEIGHTS_MIN_PER_100_S_DISHONEST: u64 = 10;
 
 /// How long an acknowledged observation may be on its way once the network is well, in microseconds.
 const PROMISE_US: u64 = 30_000_000;
-/// How long a run may take where everybody is sound and the network is well, in microseconds: two waits
-/// and a few steps, some of them repeated.
+/// How long a run may stay as it is where everybody is sound and the network is well, in microseconds: a step
+/// that uses an application stays while that one's two waits and few steps, some of them repeated, take place.
+/// A run moves a bounded number of times, so one that moves on ends.
 const RUN_US_MAX: u64 = 100_000_000;
 
 /// Judges a simulation whose time is over.
@@ -193,18 +194,18 @@ fn promises(simulation: &Simulation, now_us: u64, broken: &mut Vec<(&'static str
 
 /// Runs have ended, or say what they lack.
 fn runs(simulation: &Simulation, now_us: u64, broken: &mut Vec<(&'static str, String)>) {
-    const CLAIM: &str = "every run ends within its bound";
+    const CLAIM: &str = "every run ends, or moves on within its bound";
     let scenario = simulation.scenario();
     let all_sound = (0..scenario.parts.len()).all(|node| scenario.is_sound(node));
     let runs = &simulation.auditor.runs;
-    for (record, since_us) in runs.open() {
+    for (record, moved_us) in runs.open() {
         let status = runs.status(record);
-        let what = || format!("{} is {status:?} since {:.1} s", record.id, since_us as f64 / 1e6);
+        let what = || format!("{} is {status:?} since {:.1} s", record.id, moved_us as f64 / 1e6);
         match status {
             Some(RunStatus::Failed) => {}
             Some(RunStatus::OutOfFunds) if !runs.lasts(record) => {}
             Some(RunStatus::Running | RunStatus::Waiting) => {
-                let counted_from_us = since_us.max(scenario.heal_ms * 1_000);
+                let counted_from_us = moved_us.max(scenario.heal_ms * 1_000);
                 if all_sound && now_us > counted_from_us + RUN_US_MAX {
                     broken.push((CLAIM, what()));
                 }

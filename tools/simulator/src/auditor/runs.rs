@@ -9,7 +9,7 @@
 //! | money that lasts pays for every step | every run that lacks money |
 //! | a deposit is spent on what its runs cost | every 16th block |
 //! | a step that was accepted is right, and has had its effect | every settled step |
-//! | every run ends within its bound | at the end ([`crate::verdict`]) |
+//! | every run ends, or moves on within its bound | at the end ([`crate::verdict`]) |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,8 @@ pub(crate) struct Runs {
     /// What was put into each one's purse.
     deposits: BTreeMap<Hash, Amount>,
     open: BTreeMap<Hash, RunRecord>,
-    /// When each run was first seen, in microseconds.
-    since_us: BTreeMap<Hash, u64>,
+    /// When each run has moved last, in microseconds.
+    moved_us: BTreeMap<Hash, u64>,
     pub(crate) ended: BTreeMap<Hash, RunRecord>,
     /// Which step of which run was given which event.
     pub(super) taken: BTreeSet<(Hash, u16, Hash)>,
@@ -78,9 +78,9 @@ impl Runs {
         self.applications.get(&record.payer).is_some_and(|deployment| deployment.lasts)
     }
 
-    /// Open runs, with the moment at which they were first seen.
+    /// Open runs, with the moment at which they have moved last.
     pub(crate) fn open(&self) -> impl Iterator<Item = (&RunRecord, u64)> {
-        self.open.values().map(|r| (r, self.since_us.get(&r.id).copied().unwrap_or_default()))
+        self.open.values().map(|r| (r, self.moved_us.get(&r.id).copied().unwrap_or_default()))
     }
 }
 
@@ -253,11 +253,11 @@ impl Auditor {
     fn run_moved(&mut self, now: &RunRecord, repeated: &BTreeSet<Hash>, time: TimeMs, now_us: u64) {
         let id = now.id;
         self.run_waits(now, time, now_us);
+        self.runs.moved_us.insert(id, now_us);
         if self.runs.ended.contains_key(&id) {
             self.violated("a run has one cause and one end", now_us, format!("{id} ended before"));
         }
         let Some(before) = self.runs.open.get(&id).cloned() else {
-            self.runs.since_us.insert(id, now_us);
             if let Some(what) = self.uncaused(now) {
                 self.violated("a run has one cause and one end", now_us, format!("{id}: {what}"));
             }

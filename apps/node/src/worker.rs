@@ -133,8 +133,8 @@ struct Bench {
 
 impl OwnWork for Bench {
     fn ask(&self, owed: Owed) {
-        let Owed { height, time, executions, alone } = owed;
-        let open = OpenBlock { height, time, executions, alone };
+        let Owed { height, executions, alone } = owed;
+        let open = OpenBlock { height, executions, alone };
         // What a worker does not take now, it answers once it is on the ledger.
         self.open.try_send(Opening::Asks(open)).ok();
     }

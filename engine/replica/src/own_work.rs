@@ -1,7 +1,7 @@
 //! The port to the node's own work: what a proposer answers in the block that asks for it.
 
 use althing_ledger::Execution;
-use althing_types::{Height, TimeMs};
+use althing_types::Height;
 
 use crate::application::Fault;
 
@@ -10,8 +10,6 @@ use crate::application::Fault;
 pub struct Owed {
     /// The block's height.
     pub height: Height,
-    /// Its time.
-    pub time: TimeMs,
     /// Executions whose answer this node alone owes, as they are in the block so far. They may never
     /// come: the block is not decided.
     pub executions: Vec<Execution>,

@@ -52,7 +52,7 @@ fn four_outlive_that_one_is_cut_off_for_long_and_another_lost_for_good() {
 
 #[test]
 fn seeds_that_failed_once_hold() {
-    for seed in [59, 3_023, 4_018, 4_100, 5_072, 5_099] {
+    for seed in [59, 3_023, 4_018, 4_100, 5_072, 5_099, 20_088, 20_126] {
         let report = run(&Scenario::from_seed(seed));
         assert!(report.is_well(), "{}", report.story());
         assert_eq!(report.statistics.jailed_quorums, 0, "seed {seed}");

@@ -132,7 +132,6 @@ pub(super) struct Answers<'a> {
     own_work: &'a dyn OwnWork,
     shared: &'a Mutex<Replica>,
     height: Height,
-    time: TimeMs,
     bytes_max: usize,
     alone: bool,
     /// What the block has been given.
@@ -149,12 +148,11 @@ impl<'a> Answers<'a> {
         shared: &'a Mutex<Replica>,
         building: &Building,
     ) -> Self {
-        let Building { head, draft, transactions, bytes_max, .. } = building;
+        let Building { head, transactions, bytes_max, .. } = building;
         Self {
             own_work,
             shared,
             height: head.next_height(),
-            time: draft.time,
             bytes_max: *bytes_max,
             alone: head.validators.members().len() == 1,
             given: transactions.iter().map(|transaction| transaction.hash()).collect(),
@@ -178,8 +176,8 @@ impl Sequel for Answers<'_> {
             return;
         }
         self.asked = true;
-        let Self { height, time, alone, .. } = *self;
-        self.own_work.ask(Owed { height, time, executions, alone });
+        let Self { height, alone, .. } = *self;
+        self.own_work.ask(Owed { height, executions, alone });
     }
 
     /// Whatever else the mempool has got meanwhile comes along.

@@ -25,7 +25,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use althing_ledger::Execution;
-use althing_types::{Height, Observe, Operation, TimeMs};
+use althing_types::{Height, Observe, Operation};
 use chores::{Batch, Scan, scan, write};
 use files::{Files, Wanted};
 pub use pool::Panicked;
@@ -186,8 +186,6 @@ pub async fn drive<L: LedgerAccess>(
 pub struct OpenBlock {
     /// The block's height.
     pub height: Height,
-    /// Its time.
-    pub time: TimeMs,
     /// Executions whose answer this node alone owes, as they are in the block so far.
     pub executions: Vec<Execution>,
     /// No other node proposes blocks: outputs are flushed before the block goes out.
@@ -291,8 +289,8 @@ impl<L: LedgerAccess> Driver<L> {
     /// Begins what a block asks for that this node is building.
     fn open(&mut self, opening: Opening) {
         match opening {
-            Opening::Asks(OpenBlock { height, time, executions, alone }) => {
-                self.step(Input::Foreseen { height, time, executions, alone });
+            Opening::Asks(OpenBlock { height, executions, alone }) => {
+                self.step(Input::Foreseen { height, executions, alone });
             }
             Opening::Waits(answered) => self.answered = Some(answered),
         }

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use althing_ledger::Execution;
-use althing_types::{Answer, Hash, Height, Operation, TimeMs};
+use althing_types::{Answer, Hash, Height, Operation};
 
 use super::{Effect, JobId, Machine, Said, Stage, is_short};
 
@@ -47,11 +47,9 @@ impl Machine {
     pub(super) fn foresee(
         &mut self,
         height: Height,
-        time: TimeMs,
         executions: Vec<Execution>,
         effects: &mut Vec<Effect>,
     ) {
-        self.time = self.time.max(time);
         if self.foreseen.open != height {
             // What an earlier block did not wait for to the end, this one does not wait for either.
             self.foreseen.awaited.clear();

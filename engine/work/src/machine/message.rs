@@ -83,12 +83,10 @@ pub enum Input {
         executions: Vec<Execution>,
     },
     /// The block that this node is building asks for these answers, which this node alone owes. It may
-    /// never be decided.
+    /// never be decided, so its time tells the worker nothing: the proposer's clock may be wrong.
     Foreseen {
         /// The block's height.
         height: Height,
-        /// Its time.
-        time: TimeMs,
         /// As they are in the block so far.
         executions: Vec<Execution>,
         /// No other node proposes blocks.

@@ -220,8 +220,8 @@ impl Machine {
                 self.time = self.time.max(time);
                 self.see_all(executions, effects);
             }
-            Input::Foreseen { height, time, executions, alone } => {
-                self.foresee(height, time, executions, effects);
+            Input::Foreseen { height, executions, alone } => {
+                self.foresee(height, executions, effects);
                 self.foreseen.alone = alone;
             }
             Input::Decided(height) => self.decided(height, effects),

@@ -315,12 +315,12 @@ async fn whoever_builds_a_block_is_told_once_its_answers_are_submitted() {
     let [mut owed]: [_; 1] = executions.try_into().expect("one is open");
     owed.checkers = 0;
     owed.members.retain(|member| member.node == node_address(0));
-    let (height, time) = (owed.changed.next(), owed.due);
+    let height = owed.changed.next();
     let id = owed.id;
     owed.due = owed.due.after(60_000);
     let (answered, told) = std::sync::mpsc::sync_channel(1);
     let executions = vec![owed];
-    let open = OpenBlock { height, time, executions, alone: true };
+    let open = OpenBlock { height, executions, alone: true };
     for opening in [Opening::Asks(open), Opening::Waits(answered)] {
         driven.opens.send(opening).await.expect("the driver runs");
     }

@@ -27,7 +27,7 @@ fn ready(runs: Runs) -> (Machine, Execution) {
 }
 
 fn foreseen(executions: Vec<Execution>) -> Input {
-    Input::Foreseen { height: NEXT, time: TIME, executions, alone: true }
+    Input::Foreseen { height: NEXT, executions, alone: true }
 }
 
 fn trapped() -> TaskRun {
@@ -114,7 +114,7 @@ fn a_block_does_not_wait_for_what_an_earlier_one_has_not_waited_for() {
     assert!(machine.is_answering());
     step(
         &mut machine,
-        Input::Foreseen { height: NEXT.next(), time: TIME, executions: Vec::new(), alone: true },
+        Input::Foreseen { height: NEXT.next(), executions: Vec::new(), alone: true },
     );
     assert!(!machine.is_answering());
     let job: JobId = job_of(&owed);

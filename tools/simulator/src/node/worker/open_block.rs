@@ -69,10 +69,10 @@ impl Worker {
         now_us: u64,
         deeds: &mut Vec<Deed>,
     ) -> Result<(), Fault> {
-        let Owed { height, time, executions, alone } = owed;
+        let Owed { height, executions, alone } = owed;
         self.foreseen.extend(executions.iter().map(|execution| (execution.id, height)));
         let mut begun = Vec::new();
-        let input = Input::Foreseen { height, time, executions, alone };
+        let input = Input::Foreseen { height, executions, alone };
         self.step(input, reader, now_us, &mut begun)?;
         self.under_way.take_in(at_us, begun, deeds);
         Ok(())

@@ -14,7 +14,8 @@
 //!
 //! - Errors: none. Whatever is missing or fails becomes a claim that says so.
 //! - Invariants: a job is in one lane at most; a claim is submitted only once it is kept: durable, and
-//!   then it never changes, or such that the sandbox gives it again (`is_remembered`); an opening leaves an honest node only if it fits the seal on the ledger.
+//!   then it never changes, or such that the sandbox gives it again (`is_remembered`); an opening leaves
+//!   an honest node only if it fits the seal on the ledger.
 //! - Source: `DESIGN.md` §3.
 
 mod fetching;

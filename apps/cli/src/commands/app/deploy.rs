@@ -88,7 +88,12 @@ impl Deploy {
             deposit: self.deposit,
             replace: self.replace,
         };
-        let deployed = deploy(&client, key, self.fee, &order)?;
+        let (mut deployed, before) = deploy(&client, key, self.fee, &order)?;
+        if let Some(before) = before {
+            let (old, new) = (&before.terms.plan, Plan::from(checked.compiled.plan().clone()));
+            deployed.changes = changes(old, &new, &Prices::ask(&client, [old, &new]));
+            deployed.before = Some(before.terms.alias.to_string());
+        }
         output.print(&deployed, |deployed| {
             let how = deployed
                 .transaction
@@ -120,13 +125,14 @@ pub(crate) fn own_namespace(home: &Home, address: &Address) -> Result<Name> {
     })
 }
 
-/// Uploads and deploys; the very same application is deployed once.
+/// Uploads and deploys, and gives the owner's active application of that name; the very same application is
+/// deployed once.
 pub(crate) fn deploy(
     client: &Client,
     key: AccountKey,
     fee: Fee,
     order: &Order<'_>,
-) -> Result<Deployed> {
+) -> Result<(Deployed, Option<Application>)> {
     let patience = Patience::short();
     let (file, compiled) = (order.file, order.compiled);
     let alias: Alias = format!("{}/{}@{}", order.namespace, file.app, file.version)
@@ -151,7 +157,7 @@ pub(crate) fn deploy(
     match patience.ask(|| client.application(&ApplicationKey::Id(id))) {
         // Its name is no part of what it is: it keeps the one under which it was deployed.
         Ok(known) if known.state == ApplicationState::Active => {
-            return Ok(deployed(&known.terms.alias.0));
+            return Ok((deployed(&known.terms.alias.0), None));
         }
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
@@ -177,17 +183,8 @@ pub(crate) fn deploy(
         replaces,
     });
     let receipt = signer.carry_out(operation)?;
-    let changes = before.as_ref().map(|before| {
-        let (old, new) = (&before.terms.plan, Plan::from(compiled.plan().clone()));
-        changes(old, &new, &Prices::ask(client, [old, &new]))
-    });
-    Ok(Deployed {
-        replaces: replaces.map(|replaced| replaced.to_string()),
-        before: before.map(|before| before.terms.alias.to_string()),
-        changes: changes.unwrap_or_default(),
-        transaction: Some(receipt),
-        ..deployed(&alias)
-    })
+    let replaces = replaces.map(|replaced| replaced.to_string());
+    Ok((Deployed { replaces, transaction: Some(receipt), ..deployed(&alias) }, before))
 }
 
 /// The owner's application of that name that still starts runs.

@@ -274,7 +274,7 @@ impl<'a> Workspace<'a> {
             deposit: DEPOSIT,
             replace: true,
         };
-        let deployed = app::deploy(&self.client, key, Fee::DEFAULT, &order)?;
+        let (deployed, _) = app::deploy(&self.client, key, Fee::DEFAULT, &order)?;
         let plan = checked.compiled.plan().clone();
         let keys =
             checked.compiled.parsed().when.filter.iter().filter_map(|key| match &key.value {
